@@ -1,0 +1,289 @@
+/* SPDX-License-Identifier: GPL-2.0-only WITH Linux-syscall-note */
+/*
+ * privheap: private heaps with limits that the kernel enforces.
+ *
+ * This header is the whole contract between the module and user space. A
+ * process opens /dev/privheap and makes heaps in that open file; a heap lives
+ * until it is destroyed, the file is closed, or the process execs or ends.
+ *
+ * Every call takes a pointer to a structure whose first member, @size, is the
+ * size the caller was compiled with. The module accepts shorter structures
+ * (older callers; what is missing counts as zero) and longer ones (newer
+ * callers) as long as the part that it does not know is zero. @flags and
+ * members called __reserved must be zero where no flag is defined. Members
+ * called out_ are written by the module, and only when the call succeeds.
+ *
+ * The ioctl system call returns 0 or -1 with one of these errnos, each with
+ * one meaning:
+ *
+ *	ENOTTY		no such call
+ *	EINVAL		@size shorter than the first version of the structure,
+ *			a reserved member that is not zero, or an argument that
+ *			no heap could satisfy (an alignment that is no power of
+ *			two)
+ *	E2BIG		a structure longer than the module's whose tail is not
+ *			zero
+ *	EOPNOTSUPP	an unknown flag, or a known member with a value that
+ *			this module does not offer
+ *	EFAULT		the structure cannot be read or written; nothing was
+ *			done
+ *	EPERM		the file was opened by another process (another address
+ *			space)
+ *	ENXIO		no such heap: unknown or stale id
+ *	EIDRM		the heap is dead: the program unmapped one of its
+ *			regions; it can only be looked at and destroyed
+ *	ENOENT		no such block: not the start of a live block of this
+ *			heap
+ *	EOVERFLOW	a size that overflows when it is rounded up, or is larger
+ *			than the address space
+ *	ENOSPC		the heap is full: its maximum is reached, or the block
+ *			cannot grow in place
+ *	EDQUOT		a limit is reached: of the heap, the process, the user
+ *			or the system
+ *	ENOMEM		the kernel has no memory or no address space
+ *	EINTR		a signal ended a call that waited; nothing was done
+ *	EACCES		the kernel does not allow executable mappings here
+ */
+#ifndef _UAPI_LINUX_PRIVHEAP_H
+#define _UAPI_LINUX_PRIVHEAP_H
+
+#include <linux/ioctl.h>
+#include <linux/types.h>
+
+/* The version that PRIVHEAP_IOC_INFO reports; raised when calls are added. */
+#define PRIVHEAP_ABI_VERSION	1
+
+#define PRIVHEAP_IOC_TYPE	0xBC
+
+#define PRIVHEAP_IOC_INFO	_IO(PRIVHEAP_IOC_TYPE, 0x00)
+#define PRIVHEAP_IOC_CREATE	_IO(PRIVHEAP_IOC_TYPE, 0x01)
+#define PRIVHEAP_IOC_DESTROY	_IO(PRIVHEAP_IOC_TYPE, 0x02)
+#define PRIVHEAP_IOC_STAT	_IO(PRIVHEAP_IOC_TYPE, 0x03)
+#define PRIVHEAP_IOC_ALLOC	_IO(PRIVHEAP_IOC_TYPE, 0x04)
+#define PRIVHEAP_IOC_REALLOC	_IO(PRIVHEAP_IOC_TYPE, 0x05)
+#define PRIVHEAP_IOC_FREE	_IO(PRIVHEAP_IOC_TYPE, 0x06)
+#define PRIVHEAP_IOC_SIZE	_IO(PRIVHEAP_IOC_TYPE, 0x07)
+
+/**
+ * struct privheap_info - ioctl(PRIVHEAP_IOC_INFO): what this module offers
+ * @size: sizeof(struct privheap_info)
+ * @flags: must be 0
+ * @out_abi_version: PRIVHEAP_ABI_VERSION of the module
+ * @out_page_bytes: size of a page, the unit of commit
+ * @out_region_align_bytes: alignment of every region, and so of every heap's
+ *	base
+ * @out_block_align_bytes: alignment that every block has at least
+ * @out_align_max_bytes: largest alignment that PRIVHEAP_IOC_ALLOC grants
+ * @out_slot_max_bytes: largest block that is cut from a span; larger ones are
+ *	large blocks of whole pages
+ * @out_region_block_bytes: blocks of a growable heap that are larger than this
+ *	have a region of their own, which goes back when they are freed
+ * @out_max_bytes: largest max_bytes and limit_bytes that PRIVHEAP_IOC_CREATE
+ *	accepts
+ */
+struct privheap_info {
+	__u32 size;
+	__u32 flags;
+	__u32 out_abi_version;
+	__u32 out_page_bytes;
+	__u32 out_region_align_bytes;
+	__u32 out_block_align_bytes;
+	__aligned_u64 out_align_max_bytes;
+	__aligned_u64 out_slot_max_bytes;
+	__aligned_u64 out_region_block_bytes;
+	__aligned_u64 out_max_bytes;
+};
+
+/*
+ * PRIVHEAP_CREATE_F_EXEC: the pages of the heap are readable, writable and
+ * executable. Without it they cannot be made executable later.
+ *
+ * PRIVHEAP_CREATE_F_BACKED: a page is made resident when it is committed, not
+ * when it is touched first. A full machine or memory cgroup then answers
+ * ENOMEM to PRIVHEAP_IOC_ALLOC, and a later touch cannot fail.
+ */
+#define PRIVHEAP_CREATE_F_EXEC		(1U << 0)
+#define PRIVHEAP_CREATE_F_BACKED	(1U << 1)
+#define PRIVHEAP_CREATE_F_ALL		(PRIVHEAP_CREATE_F_EXEC | \
+					 PRIVHEAP_CREATE_F_BACKED)
+
+/**
+ * struct privheap_create - ioctl(PRIVHEAP_IOC_CREATE): make a heap
+ * @size: sizeof(struct privheap_create)
+ * @flags: PRIVHEAP_CREATE_F_*
+ * @initial_bytes: rounded up to pages, at least one page, at most the reserved
+ *	size; committed and resident before the call returns, and for as long as
+ *	the heap lives
+ * @max_bytes: 0 for a growable heap, which adds regions as it needs them;
+ *	otherwise a fixed heap of this size, rounded up to pages and reserved at
+ *	once in one region
+ * @limit_bytes: most bytes that may be committed at any time, rounded down to
+ *	pages; 0 for no limit of this heap's own. Less than the initial size is
+ *	EDQUOT.
+ * @out_heap: the id of the heap, valid for calls on this open file; never 0,
+ *	and not used again for 2^32 heaps in the same place
+ * @out_base: start of the first region, aligned to out_region_align_bytes
+ * @out_region_bytes: bytes reserved in the first region
+ */
+struct privheap_create {
+	__u32 size;
+	__u32 flags;
+	__aligned_u64 initial_bytes;
+	__aligned_u64 max_bytes;
+	__aligned_u64 limit_bytes;
+	__aligned_u64 out_heap;
+	__aligned_u64 out_base;
+	__aligned_u64 out_region_bytes;
+};
+
+/**
+ * struct privheap_destroy - ioctl(PRIVHEAP_IOC_DESTROY): end a heap
+ * @size: sizeof(struct privheap_destroy)
+ * @flags: must be 0
+ * @heap: id of the heap
+ *
+ * Unmaps every region and releases all blocks, pages and charges, at a cost
+ * that depends on the resident pages and not on the number of blocks.
+ */
+struct privheap_destroy {
+	__u32 size;
+	__u32 flags;
+	__aligned_u64 heap;
+};
+
+/* struct privheap_stat, @out_state: the program unmapped a region (EIDRM). */
+#define PRIVHEAP_STAT_S_DEAD		(1U << 0)
+
+/**
+ * struct privheap_stat - ioctl(PRIVHEAP_IOC_STAT): the state of a heap
+ * @size: sizeof(struct privheap_stat)
+ * @flags: must be 0
+ * @heap: id of the heap
+ * @out_create_flags: the flags it was created with
+ * @out_state: PRIVHEAP_STAT_S_*
+ * @out_base: start of the first region
+ * @out_max_bytes: its maximum, 0 if growable
+ * @out_limit_bytes: its own limit, 0 if none
+ * @out_reserved_bytes: address space of its regions
+ * @out_committed_bytes: what is charged to the limits
+ * @out_committed_peak_bytes: the most that ever was
+ * @out_resident_bytes: pages that have memory
+ * @out_allocated_bytes: sum of the requested sizes of the live blocks
+ * @out_nr_blocks: live blocks
+ * @out_nr_regions: regions
+ * @out_nr_limit_failures: commits that a limit refused
+ */
+struct privheap_stat {
+	__u32 size;
+	__u32 flags;
+	__aligned_u64 heap;
+	__u32 out_create_flags;
+	__u32 out_state;
+	__aligned_u64 out_base;
+	__aligned_u64 out_max_bytes;
+	__aligned_u64 out_limit_bytes;
+	__aligned_u64 out_reserved_bytes;
+	__aligned_u64 out_committed_bytes;
+	__aligned_u64 out_committed_peak_bytes;
+	__aligned_u64 out_resident_bytes;
+	__aligned_u64 out_allocated_bytes;
+	__aligned_u64 out_nr_blocks;
+	__aligned_u64 out_nr_regions;
+	__aligned_u64 out_nr_limit_failures;
+};
+
+/*
+ * PRIVHEAP_ALLOC_F_ZERO: every byte of the requested size is zero. Without it
+ * the contents are undefined, but never another process's.
+ */
+#define PRIVHEAP_ALLOC_F_ZERO		(1U << 0)
+#define PRIVHEAP_ALLOC_F_ALL		PRIVHEAP_ALLOC_F_ZERO
+
+/**
+ * struct privheap_alloc - ioctl(PRIVHEAP_IOC_ALLOC): allocate a block
+ * @size: sizeof(struct privheap_alloc)
+ * @flags: PRIVHEAP_ALLOC_F_*
+ * @heap: id of the heap
+ * @bytes: the requested size, which PRIVHEAP_IOC_SIZE reports exactly; 0 gives
+ *	a block of its own, too
+ * @align: power of two up to out_align_max_bytes; 0 for out_block_align_bytes
+ * @out_addr: start of the block. Its pages are committed, so they are charged
+ *	to the limits and may be touched.
+ */
+struct privheap_alloc {
+	__u32 size;
+	__u32 flags;
+	__aligned_u64 heap;
+	__aligned_u64 bytes;
+	__aligned_u64 align;
+	__aligned_u64 out_addr;
+};
+
+/*
+ * PRIVHEAP_REALLOC_F_ZERO: the bytes from the old requested size up to the new
+ * one are zero.
+ *
+ * PRIVHEAP_REALLOC_F_IN_PLACE: do not move the block; ENOSPC if it would have
+ * to.
+ */
+#define PRIVHEAP_REALLOC_F_ZERO		(1U << 0)
+#define PRIVHEAP_REALLOC_F_IN_PLACE	(1U << 1)
+#define PRIVHEAP_REALLOC_F_ALL		(PRIVHEAP_REALLOC_F_ZERO | \
+					 PRIVHEAP_REALLOC_F_IN_PLACE)
+
+/**
+ * struct privheap_realloc - ioctl(PRIVHEAP_IOC_REALLOC): resize a block
+ * @size: sizeof(struct privheap_realloc)
+ * @flags: PRIVHEAP_REALLOC_F_*
+ * @heap: id of the heap
+ * @addr: start of a live block
+ * @bytes: the new requested size; 0 keeps a live block of size 0
+ * @out_addr: start of the block, which is @addr if it could stay. The first
+ *	bytes, up to the smaller of the two sizes, are as they were. A block that
+ *	moves keeps no alignment beyond out_block_align_bytes.
+ *
+ * When the call fails the block is as it was.
+ */
+struct privheap_realloc {
+	__u32 size;
+	__u32 flags;
+	__aligned_u64 heap;
+	__aligned_u64 addr;
+	__aligned_u64 bytes;
+	__aligned_u64 out_addr;
+};
+
+/**
+ * struct privheap_free - ioctl(PRIVHEAP_IOC_FREE): free a block
+ * @size: sizeof(struct privheap_free)
+ * @flags: must be 0
+ * @heap: id of the heap
+ * @addr: start of a live block
+ */
+struct privheap_free {
+	__u32 size;
+	__u32 flags;
+	__aligned_u64 heap;
+	__aligned_u64 addr;
+};
+
+/**
+ * struct privheap_size - ioctl(PRIVHEAP_IOC_SIZE): look a block up
+ * @size: sizeof(struct privheap_size)
+ * @flags: must be 0
+ * @heap: id of the heap
+ * @addr: start of a live block
+ * @out_bytes: its requested size
+ * @out_capacity_bytes: the size up to which it can be resized without another
+ *	page or slot
+ */
+struct privheap_size {
+	__u32 size;
+	__u32 flags;
+	__aligned_u64 heap;
+	__aligned_u64 addr;
+	__aligned_u64 out_bytes;
+	__aligned_u64 out_capacity_bytes;
+};
+
+#endif /* _UAPI_LINUX_PRIVHEAP_H */
