@@ -1,0 +1,656 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * The form of the calls: lengths, flags, user buffers of all kinds, and that a
+ * call which is refused has done nothing.
+ *
+ * Nearly every test here runs for every call (the variants below), with
+ * arguments that would succeed but for the one thing that is wrong.
+ */
+#include <pthread.h>
+
+#include "kselftest_harness.h"
+#include "privheap_util.h"
+
+union call_arg {
+	struct privheap_info info;
+	struct privheap_create create;
+	struct privheap_destroy destroy;
+	struct privheap_stat stat;
+	struct privheap_alloc alloc;
+	struct privheap_realloc realloc;
+	struct privheap_free free;
+	struct privheap_size size;
+};
+
+#define OLD_BYTES	64UL	/* of the block that the calls find */
+#define OLD_SEED	7
+
+FIXTURE(call) {
+	int fd;
+	struct heap heap;
+	char *block;
+	/* What there was before the call under test. */
+	struct privheap_stat before;
+	int nr_maps;
+};
+
+/*
+ * @nr: the call
+ * @size: of its structure
+ * @out_offset: where its outputs start, @size if there are none
+ * @flags: those that are defined
+ * @bytes: what to ask for
+ */
+FIXTURE_VARIANT(call) {
+	unsigned long nr;
+	__u32 size;
+	__u32 out_offset;
+	__u32 flags;
+	size_t bytes;
+};
+
+FIXTURE_VARIANT_ADD(call, info) {
+	.nr = PRIVHEAP_IOC_INFO,
+	.size = sizeof(struct privheap_info),
+	.out_offset = offsetof(struct privheap_info, out_abi_version),
+};
+
+FIXTURE_VARIANT_ADD(call, create_growable) {
+	.nr = PRIVHEAP_IOC_CREATE,
+	.size = sizeof(struct privheap_create),
+	.out_offset = offsetof(struct privheap_create, out_heap),
+	.flags = PRIVHEAP_CREATE_F_ALL,
+};
+
+FIXTURE_VARIANT_ADD(call, create_fixed) {
+	.nr = PRIVHEAP_IOC_CREATE,
+	.size = sizeof(struct privheap_create),
+	.out_offset = offsetof(struct privheap_create, out_heap),
+	.flags = PRIVHEAP_CREATE_F_ALL,
+	.bytes = MIB,
+};
+
+FIXTURE_VARIANT_ADD(call, destroy) {
+	.nr = PRIVHEAP_IOC_DESTROY,
+	.size = sizeof(struct privheap_destroy),
+	.out_offset = sizeof(struct privheap_destroy),
+};
+
+FIXTURE_VARIANT_ADD(call, stat) {
+	.nr = PRIVHEAP_IOC_STAT,
+	.size = sizeof(struct privheap_stat),
+	.out_offset = offsetof(struct privheap_stat, out_create_flags),
+};
+
+/* A slot of a new span, ... */
+FIXTURE_VARIANT_ADD(call, alloc_slot) {
+	.nr = PRIVHEAP_IOC_ALLOC,
+	.size = sizeof(struct privheap_alloc),
+	.out_offset = offsetof(struct privheap_alloc, out_addr),
+	.flags = PRIVHEAP_ALLOC_F_ALL,
+	.bytes = 700,
+};
+
+/* ... whole pages, ... */
+FIXTURE_VARIANT_ADD(call, alloc_pages) {
+	.nr = PRIVHEAP_IOC_ALLOC,
+	.size = sizeof(struct privheap_alloc),
+	.out_offset = offsetof(struct privheap_alloc, out_addr),
+	.flags = PRIVHEAP_ALLOC_F_ALL,
+	.bytes = 300 * KIB,
+};
+
+/* ... and a region of its own. */
+FIXTURE_VARIANT_ADD(call, alloc_region) {
+	.nr = PRIVHEAP_IOC_ALLOC,
+	.size = sizeof(struct privheap_alloc),
+	.out_offset = offsetof(struct privheap_alloc, out_addr),
+	.flags = PRIVHEAP_ALLOC_F_ALL,
+	.bytes = 3 * MIB,
+};
+
+FIXTURE_VARIANT_ADD(call, realloc_stays) {
+	.nr = PRIVHEAP_IOC_REALLOC,
+	.size = sizeof(struct privheap_realloc),
+	.out_offset = offsetof(struct privheap_realloc, out_addr),
+	.flags = PRIVHEAP_REALLOC_F_ALL,
+	.bytes = OLD_BYTES - 1,
+};
+
+FIXTURE_VARIANT_ADD(call, realloc_moves) {
+	.nr = PRIVHEAP_IOC_REALLOC,
+	.size = sizeof(struct privheap_realloc),
+	.out_offset = offsetof(struct privheap_realloc, out_addr),
+	.flags = PRIVHEAP_REALLOC_F_ALL,
+	.bytes = 300 * KIB,
+};
+
+FIXTURE_VARIANT_ADD(call, realloc_to_region) {
+	.nr = PRIVHEAP_IOC_REALLOC,
+	.size = sizeof(struct privheap_realloc),
+	.out_offset = offsetof(struct privheap_realloc, out_addr),
+	.flags = PRIVHEAP_REALLOC_F_ALL,
+	.bytes = 3 * MIB,
+};
+
+FIXTURE_VARIANT_ADD(call, free) {
+	.nr = PRIVHEAP_IOC_FREE,
+	.size = sizeof(struct privheap_free),
+	.out_offset = sizeof(struct privheap_free),
+};
+
+FIXTURE_VARIANT_ADD(call, size) {
+	.nr = PRIVHEAP_IOC_SIZE,
+	.size = sizeof(struct privheap_size),
+	.out_offset = offsetof(struct privheap_size, out_bytes),
+};
+
+FIXTURE_SETUP(call)
+{
+	self->fd = privheap_open();
+	ASSERT_LE(0, self->fd);
+}
+
+FIXTURE_TEARDOWN(call)
+{
+	close(self->fd);
+}
+
+/* Makes a new heap with a block to work on, and remembers how it looks. */
+static void prepare_heap(struct __test_metadata *_metadata,
+			 FIXTURE_DATA(call) *self)
+{
+	ASSERT_EQ(0, heap_create(&self->heap, self->fd));
+	ASSERT_EQ(0, block_alloc(&self->heap, OLD_BYTES, &self->block));
+	pattern_fill(self->block, OLD_BYTES, OLD_SEED);
+	ASSERT_EQ(0, heap_stat(&self->heap, &self->before));
+	self->nr_maps = maps_heaps();
+}
+
+/* Arguments that succeed, for a new heap, with outputs that are marked. */
+static union call_arg prepare(struct __test_metadata *_metadata,
+			      FIXTURE_DATA(call) *self,
+			      const FIXTURE_VARIANT(call) *variant)
+{
+	union call_arg arg;
+
+	prepare_heap(_metadata, self);
+	memset(&arg, 0, sizeof(arg));
+	arg.info.size = variant->size;
+	if (variant->nr != PRIVHEAP_IOC_INFO &&
+	    variant->nr != PRIVHEAP_IOC_CREATE)
+		arg.destroy.heap = self->heap.id;
+	switch (variant->nr) {
+	case PRIVHEAP_IOC_CREATE:
+		arg.create.max_bytes = variant->bytes;
+		break;
+	case PRIVHEAP_IOC_ALLOC:
+		arg.alloc.bytes = variant->bytes;
+		break;
+	case PRIVHEAP_IOC_REALLOC:
+		arg.realloc.addr = (uintptr_t)self->block;
+		arg.realloc.bytes = variant->bytes;
+		break;
+	case PRIVHEAP_IOC_FREE:
+	case PRIVHEAP_IOC_SIZE:
+		arg.free.addr = (uintptr_t)self->block;
+		break;
+	}
+	memset((char *)&arg + variant->out_offset, OUT_PATTERN,
+	       variant->size - variant->out_offset);
+	return arg;
+}
+
+static void expect_nothing_done(struct __test_metadata *_metadata,
+				FIXTURE_DATA(call) *self)
+{
+	EXPECT_HEAP_STAT(&self->before, &self->heap);
+	EXPECT_EQ(self->nr_maps, maps_heaps());
+	EXPECT_EQ((long)OLD_BYTES, block_size(&self->heap, self->block));
+	EXPECT_TRUE(pattern_check(self->block, OLD_BYTES, OLD_SEED));
+}
+
+/* @arg is refused with @err and left alone; nothing was done. */
+static void expect_refused(struct __test_metadata *_metadata,
+			   FIXTURE_DATA(call) *self,
+			   const FIXTURE_VARIANT(call) *variant, int err,
+			   void *arg)
+{
+	char before[sizeof(union call_arg)];
+
+	memcpy(before, arg, variant->size);
+	EXPECT_EQ(-err, privheap_ioctl(self->fd, variant->nr, arg));
+	EXPECT_EQ(0, memcmp(before, arg, variant->size));
+	expect_nothing_done(_metadata, self);
+}
+
+/* The outputs in @arg are those of a call that succeeded. */
+static void expect_answered(struct __test_metadata *_metadata,
+			    const FIXTURE_VARIANT(call) *variant,
+			    const union call_arg *before, const char *arg)
+{
+	size_t nr_bytes = variant->size - variant->out_offset;
+
+	EXPECT_EQ(0, memcmp(before, arg, variant->out_offset));
+	if (nr_bytes)
+		EXPECT_FALSE(all_bytes(arg + variant->out_offset, nr_bytes,
+				       (char)OUT_PATTERN));
+}
+
+/*
+ * Two pages, of which the second has protection @prot; returns the address
+ * where they meet.
+ */
+static char *map_edge(struct __test_metadata *_metadata, int prot)
+{
+	size_t page = page_bytes();
+	char *mem = mmap(NULL, 2 * page, PROT_READ | PROT_WRITE,
+			 MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+	ASSERT_NE(MAP_FAILED, mem);
+	ASSERT_EQ(0, mprotect(mem + page, page, prot));
+	return mem + page;
+}
+
+static char *map_zeroed(struct __test_metadata *_metadata, size_t bytes)
+{
+	char *mem = mmap(NULL, bytes, PROT_READ | PROT_WRITE,
+			 MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+	ASSERT_NE(MAP_FAILED, mem);
+	return mem;
+}
+
+/* Without this one the others would prove nothing. */
+TEST_F(call, exact_size)
+{
+	union call_arg before = prepare(_metadata, self, variant);
+	union call_arg arg = before;
+
+	ASSERT_EQ(0, privheap_ioctl(self->fd, variant->nr, &arg));
+	expect_answered(_metadata, variant, &before, (char *)&arg);
+}
+
+TEST_F(call, size_short)
+{
+	union call_arg arg = prepare(_metadata, self, variant);
+	__u32 size;
+
+	for (size = 0; size < variant->size; size++) {
+		arg.info.size = size;
+		expect_refused(_metadata, self, variant, EINVAL, &arg);
+	}
+}
+
+TEST_F(call, size_longer_zero_tail)
+{
+	size_t page = page_bytes();
+	const size_t sizes[] = {
+		variant->size + 1, variant->size + 8, 2 * variant->size, page,
+	};
+	char *mem = map_zeroed(_metadata, page);
+	union call_arg before;
+	unsigned int i;
+
+	for (i = 0; i < ARRAY_SIZE(sizes); i++) {
+		before = prepare(_metadata, self, variant);
+		before.info.size = sizes[i];
+		memcpy(mem, &before, variant->size);
+		EXPECT_EQ(0, privheap_ioctl(self->fd, variant->nr, mem));
+		expect_answered(_metadata, variant, &before, mem);
+		EXPECT_TRUE(all_bytes(mem + variant->size, page - variant->size,
+				      0));
+	}
+}
+
+TEST_F(call, size_longer_nonzero_tail)
+{
+	size_t page = page_bytes();
+	const size_t places[] = {
+		variant->size, variant->size + 1, variant->size + 8, page - 1,
+	};
+	union call_arg arg = prepare(_metadata, self, variant);
+	char *mem = map_zeroed(_metadata, page);
+	unsigned int i;
+
+	arg.info.size = page;
+	memcpy(mem, &arg, variant->size);
+	for (i = 0; i < ARRAY_SIZE(places); i++) {
+		mem[places[i]] = 1;
+		expect_refused(_metadata, self, variant, E2BIG, mem);
+		mem[places[i]] = 0;
+	}
+}
+
+TEST_F(call, size_over_page)
+{
+	size_t page = page_bytes();
+	const __u32 sizes[] = { page + 1, 2 * page, INT_MAX, UINT_MAX };
+	union call_arg arg = prepare(_metadata, self, variant);
+	char *mem = map_zeroed(_metadata, 2 * page);
+	unsigned int i;
+
+	for (i = 0; i < ARRAY_SIZE(sizes); i++) {
+		arg.info.size = sizes[i];
+		memcpy(mem, &arg, variant->size);
+		expect_refused(_metadata, self, variant, E2BIG, mem);
+	}
+}
+
+TEST_F(call, unknown_flag)
+{
+	union call_arg arg = prepare(_metadata, self, variant);
+	unsigned int bit;
+
+	for (bit = 0; bit < 32; bit++) {
+		arg.info.flags = 1U << bit;
+		if (arg.info.flags & variant->flags)
+			continue;
+		expect_refused(_metadata, self, variant, EOPNOTSUPP, &arg);
+		arg.info.flags |= variant->flags;
+		expect_refused(_metadata, self, variant, EOPNOTSUPP, &arg);
+	}
+}
+
+TEST_F(call, arg_unreadable)
+{
+	char *edge = map_edge(_metadata, PROT_NONE);
+	const uintptr_t places[] = {
+		0, 8, (uintptr_t)edge,
+		(uintptr_t)1 << 63,			/* no address at all */
+		UINTPTR_MAX - 0xffffff,			/* the kernel's */
+		UINTPTR_MAX - 7,			/* wraps */
+	};
+	unsigned int i;
+
+	prepare(_metadata, self, variant);
+	for (i = 0; i < ARRAY_SIZE(places); i++) {
+		EXPECT_EQ(-EFAULT, privheap_ioctl(self->fd, variant->nr,
+						  (void *)places[i]));
+		expect_nothing_done(_metadata, self);
+	}
+}
+
+TEST_F(call, arg_cut_off)
+{
+	char *edge = map_edge(_metadata, PROT_READ | PROT_WRITE);
+	union call_arg arg = prepare(_metadata, self, variant);
+	__u32 mapped;
+
+	ASSERT_EQ(0, munmap(edge, page_bytes()));
+	for (mapped = 1; mapped < variant->size; mapped++) {
+		memcpy(edge - mapped, &arg, mapped);
+		EXPECT_EQ(-EFAULT, privheap_ioctl(self->fd, variant->nr,
+						  edge - mapped));
+		EXPECT_EQ(0, memcmp(edge - mapped, &arg, mapped));
+		expect_nothing_done(_metadata, self);
+	}
+}
+
+/* A structure that is longer than the module's counts whole. */
+TEST_F(call, tail_cut_off)
+{
+	char *edge = map_edge(_metadata, PROT_NONE);
+	union call_arg arg = prepare(_metadata, self, variant);
+
+	arg.info.size = variant->size + 8;
+	memcpy(edge - variant->size, &arg, variant->size);
+	expect_refused(_metadata, self, variant, EFAULT, edge - variant->size);
+}
+
+/* Only calls that have something to write need a place to write to. */
+TEST_F(call, arg_read_only)
+{
+	union call_arg arg = prepare(_metadata, self, variant);
+	size_t page = page_bytes();
+	char *mem = map_zeroed(_metadata, page);
+
+	memcpy(mem, &arg, variant->size);
+	ASSERT_EQ(0, mprotect(mem, page, PROT_READ));
+	if (variant->out_offset < variant->size)
+		expect_refused(_metadata, self, variant, EFAULT, mem);
+	else
+		EXPECT_EQ(0, privheap_ioctl(self->fd, variant->nr, mem));
+}
+
+/*
+ * The first bytes of the answer could be written, but not the last. Where
+ * nothing is answered that must not matter.
+ */
+TEST_F(call, answer_half_read_only)
+{
+	size_t page = page_bytes();
+	char *edge = map_edge(_metadata, PROT_READ | PROT_WRITE);
+	union call_arg arg = prepare(_metadata, self, variant);
+	__u32 writable = variant->size / 2;
+
+	if (variant->out_offset == variant->size) {
+		memcpy(edge - writable, &arg, variant->size);
+		ASSERT_EQ(0, mprotect(edge, page, PROT_READ));
+		EXPECT_EQ(0, privheap_ioctl(self->fd, variant->nr,
+					    edge - writable));
+	}
+	for (writable = variant->out_offset; writable < variant->size;
+	     writable += 4) {
+		memcpy(edge - writable, &arg, variant->size);
+		ASSERT_EQ(0, mprotect(edge, page, PROT_READ));
+		EXPECT_EQ(-EFAULT, privheap_ioctl(self->fd, variant->nr,
+						  edge - writable));
+		EXPECT_EQ(0, memcmp(edge - writable, &arg, variant->out_offset));
+		expect_nothing_done(_metadata, self);
+		ASSERT_EQ(0, mprotect(edge, page, PROT_READ | PROT_WRITE));
+	}
+}
+
+/*
+ * The answer goes to a page that the program may write to, but that is not
+ * writable in the page table when the call comes to it.
+ */
+TEST_F(call, answer_copies_on_write)
+{
+	union call_arg before = prepare(_metadata, self, variant);
+	char *mem = map_zeroed(_metadata, page_bytes());
+	int hold[2];
+	char byte;
+	pid_t pid;
+
+	memcpy(mem, &before, variant->size);
+	ASSERT_EQ(0, pipe(hold));
+	pid = fork();
+	ASSERT_LE(0, pid);
+	if (!pid) {
+		close(hold[1]);
+		_exit(read(hold[0], &byte, 1) != 0);
+	}
+	EXPECT_EQ(0, privheap_ioctl(self->fd, variant->nr, mem));
+	expect_answered(_metadata, variant, &before, mem);
+	close(hold[1]);
+	EXPECT_EQ(0, child_wait(pid));
+}
+
+TEST_F(call, arg_in_file_mapping)
+{
+	union call_arg before = prepare(_metadata, self, variant);
+	size_t page = page_bytes();
+	int file = memfd_create("arg", MFD_CLOEXEC);
+	char *mem;
+
+	ASSERT_LE(0, file);
+	ASSERT_EQ(0, ftruncate(file, page));
+	ASSERT_EQ((ssize_t)variant->size, write(file, &before, variant->size));
+	mem = mmap(NULL, page, PROT_READ | PROT_WRITE, MAP_SHARED, file, 0);
+	ASSERT_NE(MAP_FAILED, mem);
+	EXPECT_EQ(0, privheap_ioctl(self->fd, variant->nr, mem));
+	expect_answered(_metadata, variant, &before, mem);
+	close(file);
+}
+
+/* The structure lies in a heap, even in the one that the call works on. */
+TEST_F(call, arg_in_heap)
+{
+	union call_arg before = prepare(_metadata, self, variant);
+	char *block;
+
+	ASSERT_EQ(0, block_alloc(&self->heap, sizeof(before), &block));
+	memcpy(block, &before, sizeof(before));
+	EXPECT_EQ(0, privheap_ioctl(self->fd, variant->nr, block));
+	if (variant->nr != PRIVHEAP_IOC_DESTROY)
+		expect_answered(_metadata, variant, &before, block);
+}
+
+/* The same, and the heap's own page is not in the page table. */
+TEST_F(call, arg_in_heap_unmapped_page)
+{
+	union call_arg before = prepare(_metadata, self, variant);
+	char *block;
+
+	ASSERT_EQ(0, block_alloc_with(&self->heap, 64 * KIB, page_bytes(), 0,
+				      &block));
+	memcpy(block, &before, sizeof(before));
+	ASSERT_EQ(0, madvise(block, page_bytes(), MADV_DONTNEED));
+	EXPECT_EQ(0, privheap_ioctl(self->fd, variant->nr, block));
+	if (variant->nr != PRIVHEAP_IOC_DESTROY)
+		expect_answered(_metadata, variant, &before, block);
+}
+
+FIXTURE(device) {
+	int fd;
+	struct heap heap;
+};
+
+FIXTURE_SETUP(device)
+{
+	self->fd = privheap_open();
+	ASSERT_LE(0, self->fd);
+	ASSERT_EQ(0, heap_create(&self->heap, self->fd));
+}
+
+FIXTURE_TEARDOWN(device)
+{
+	close(self->fd);
+}
+
+TEST_F(device, info)
+{
+	struct privheap_info info;
+
+	ASSERT_EQ(0, privheap_info(self->fd, &info));
+	EXPECT_EQ(PRIVHEAP_ABI_VERSION, info.out_abi_version);
+	EXPECT_EQ(page_bytes(), info.out_page_bytes);
+	EXPECT_LE(64 * KIB, info.out_region_align_bytes);
+	EXPECT_EQ(0, info.out_region_align_bytes % info.out_page_bytes);
+	EXPECT_EQ(16, info.out_block_align_bytes);
+	EXPECT_LE(info.out_page_bytes, info.out_align_max_bytes);
+	EXPECT_EQ(0, info.out_align_max_bytes & (info.out_align_max_bytes - 1));
+	EXPECT_LE(1024, info.out_slot_max_bytes);
+	EXPECT_LT(info.out_slot_max_bytes, info.out_region_block_bytes);
+	EXPECT_LE(1ULL << 30, info.out_max_bytes);
+	EXPECT_GE(INTPTR_MAX, info.out_max_bytes);
+	EXPECT_EQ(0, info.out_max_bytes % info.out_page_bytes);
+}
+
+TEST_F(device, unknown_call)
+{
+	struct privheap_stat before, arg;
+	unsigned int nr;
+
+	ASSERT_EQ(0, heap_stat(&self->heap, &before));
+	for (nr = 0x08; nr <= 0xff; nr++) {
+		arg = before;
+		EXPECT_EQ(-ENOTTY, privheap_ioctl(self->fd,
+						  _IO(PRIVHEAP_IOC_TYPE, nr),
+						  &arg));
+		EXPECT_EQ(0, memcmp(&before, &arg, sizeof(arg)));
+	}
+	EXPECT_HEAP_STAT(&before, &self->heap);
+}
+
+/* The right number with another type, or with bits for a length. */
+TEST_F(device, call_of_other_form)
+{
+	struct privheap_stat arg = {
+		.size = sizeof(arg),
+		.heap = self->heap.id,
+	};
+	struct privheap_stat before = arg;
+	const unsigned long calls[] = {
+		_IO(0, 0x03), _IO(PRIVHEAP_IOC_TYPE + 1, 0x03),
+		_IOR(PRIVHEAP_IOC_TYPE, 0x03, struct privheap_stat),
+		_IOW(PRIVHEAP_IOC_TYPE, 0x03, struct privheap_stat),
+		_IOWR(PRIVHEAP_IOC_TYPE, 0x03, struct privheap_stat),
+	};
+	unsigned int i;
+
+	for (i = 0; i < ARRAY_SIZE(calls); i++)
+		EXPECT_EQ(-ENOTTY, privheap_ioctl(self->fd, calls[i], &arg));
+	EXPECT_EQ(0, memcmp(&before, &arg, sizeof(arg)));
+}
+
+TEST_F(device, no_file_contents)
+{
+	char byte = 'x';
+
+	EXPECT_EQ(-1, read(self->fd, &byte, 1));
+	EXPECT_EQ(EINVAL, errno);
+	EXPECT_EQ('x', byte);
+	EXPECT_EQ(-1, write(self->fd, &byte, 1));
+	EXPECT_EQ(EINVAL, errno);
+}
+
+/*
+ * One thread calls, another makes the answer's page read-only and writable all
+ * the time: the block exists if and only if the caller was told its address.
+ */
+#define RACE_CALLS	3000
+
+struct answer_race {
+	struct privheap_alloc *arg;
+	bool stop;
+};
+
+static void *protect_answer(void *data)
+{
+	struct answer_race *race = data;
+
+	while (!__atomic_load_n(&race->stop, __ATOMIC_ACQUIRE)) {
+		mprotect(race->arg, page_bytes(), PROT_READ);
+		mprotect(race->arg, page_bytes(), PROT_READ | PROT_WRITE);
+	}
+	return NULL;
+}
+
+TEST_F_TIMEOUT(device, answer_protected_meanwhile, 120)
+{
+	size_t page = page_bytes();
+	struct answer_race race = { .arg = mmap(NULL, page,
+						PROT_READ | PROT_WRITE,
+						MAP_PRIVATE | MAP_ANONYMOUS,
+						-1, 0) };
+	struct privheap_alloc arg = {
+		.size = sizeof(arg),
+		.heap = self->heap.id,
+		.bytes = 100,
+	};
+	struct privheap_stat stat;
+	unsigned int i, nr_blocks = 0;
+	pthread_t thread;
+	int ret;
+
+	ASSERT_NE(MAP_FAILED, race.arg);
+	*race.arg = arg;
+	ASSERT_EQ(0, pthread_create(&thread, NULL, protect_answer, &race));
+	for (i = 0; i < RACE_CALLS; i++) {
+		ret = privheap_ioctl(self->fd, PRIVHEAP_IOC_ALLOC, race.arg);
+		if (!ret)
+			nr_blocks++;
+		else
+			EXPECT_EQ(-EFAULT, ret);
+	}
+	__atomic_store_n(&race.stop, true, __ATOMIC_RELEASE);
+	ASSERT_EQ(0, pthread_join(thread, NULL));
+	ASSERT_EQ(0, heap_stat(&self->heap, &stat));
+	EXPECT_EQ(nr_blocks, stat.out_nr_blocks);
+	EXPECT_EQ(nr_blocks * 100, stat.out_allocated_bytes);
+}
+
+TEST_HARNESS_MAIN

@@ -1,0 +1,627 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * What the tests of the module share: the calls as functions, and the ways to
+ * see from user space what a call did.
+ *
+ * Functions return 0 or a negative errno. The calls check on the way that the
+ * module keeps its promise on outputs: a call that failed left all out_ members
+ * alone, and no call changes an input. A breach shows as -EPROTO, which no test
+ * expects.
+ *
+ * Nothing here allocates memory or opens streams, so that /proc/self/maps
+ * changes only for what the test itself does.
+ */
+#ifndef PRIVHEAP_UTIL_H
+#define PRIVHEAP_UTIL_H
+
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <linux/membarrier.h>
+#include <setjmp.h>
+#include <signal.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "../uapi/linux/privheap.h"
+
+#define KIB	1024UL
+#define MIB	(1024UL * KIB)
+
+/* What outputs hold before a call. */
+#define OUT_PATTERN	0xa5
+
+/* A heap as a test sees it. */
+struct heap {
+	int fd;
+	__u64 id;
+	char *base;
+	size_t region_bytes;
+};
+
+static inline size_t page_bytes(void)
+{
+	return sysconf(_SC_PAGESIZE);
+}
+
+static inline size_t round_up(size_t bytes, size_t unit)
+{
+	return (bytes + unit - 1) / unit * unit;
+}
+
+/* The calls */
+
+static inline int privheap_open(void)
+{
+	int fd = open("/dev/privheap", O_RDWR | O_CLOEXEC);
+
+	return fd < 0 ? -errno : fd;
+}
+
+static inline int privheap_ioctl(int fd, unsigned long call, void *arg)
+{
+	return ioctl(fd, call, arg) ? -errno : 0;
+}
+
+/* @out_offset: where the outputs start, which are last in every structure. */
+static inline int privheap_call(int fd, unsigned long call, void *arg,
+				size_t size, size_t out_offset)
+{
+	char *bytes = arg;
+	char before[256];
+	int ret;
+
+	memset(bytes + out_offset, OUT_PATTERN, size - out_offset);
+	memcpy(before, bytes, size);
+	ret = privheap_ioctl(fd, call, arg);
+	if (memcmp(before, bytes, ret ? size : out_offset))
+		return -EPROTO;
+	return ret;
+}
+
+static inline int privheap_info(int fd, struct privheap_info *info)
+{
+	*info = (struct privheap_info){ .size = sizeof(*info) };
+	return privheap_call(fd, PRIVHEAP_IOC_INFO, info, sizeof(*info),
+			     offsetof(struct privheap_info, out_abi_version));
+}
+
+static inline int heap_create_from(struct heap *heap, int fd,
+				   struct privheap_create *arg)
+{
+	int ret;
+
+	arg->size = sizeof(*arg);
+	ret = privheap_call(fd, PRIVHEAP_IOC_CREATE, arg, sizeof(*arg),
+			    offsetof(struct privheap_create, out_heap));
+	if (ret)
+		return ret;
+	heap->fd = fd;
+	heap->id = arg->out_heap;
+	heap->base = (char *)(uintptr_t)arg->out_base;
+	heap->region_bytes = arg->out_region_bytes;
+	return 0;
+}
+
+/* heap_create(&heap, fd, .max_bytes = MIB): what is not named is 0. */
+#define heap_create(heap, fd, ...) \
+	heap_create_from(heap, fd, &(struct privheap_create){ __VA_ARGS__ })
+
+static inline int heap_destroy(const struct heap *heap)
+{
+	struct privheap_destroy arg = {
+		.size = sizeof(arg),
+		.heap = heap->id,
+	};
+
+	return privheap_call(heap->fd, PRIVHEAP_IOC_DESTROY, &arg, sizeof(arg),
+			     sizeof(arg));
+}
+
+static inline int heap_stat(const struct heap *heap, struct privheap_stat *stat)
+{
+	*stat = (struct privheap_stat){
+		.size = sizeof(*stat),
+		.heap = heap->id,
+	};
+	return privheap_call(heap->fd, PRIVHEAP_IOC_STAT, stat, sizeof(*stat),
+			     offsetof(struct privheap_stat, out_create_flags));
+}
+
+static inline int block_alloc_with(const struct heap *heap, size_t bytes,
+				   size_t align, __u32 flags, char **block)
+{
+	struct privheap_alloc arg = {
+		.size = sizeof(arg),
+		.flags = flags,
+		.heap = heap->id,
+		.bytes = bytes,
+		.align = align,
+	};
+	int ret = privheap_call(heap->fd, PRIVHEAP_IOC_ALLOC, &arg, sizeof(arg),
+				offsetof(struct privheap_alloc, out_addr));
+
+	if (!ret)
+		*block = (char *)(uintptr_t)arg.out_addr;
+	return ret;
+}
+
+static inline int block_alloc(const struct heap *heap, size_t bytes,
+			      char **block)
+{
+	return block_alloc_with(heap, bytes, 0, 0, block);
+}
+
+/* Stores the new address in @block when the call succeeds. */
+static inline int block_realloc(const struct heap *heap, char **block,
+				size_t bytes, __u32 flags)
+{
+	struct privheap_realloc arg = {
+		.size = sizeof(arg),
+		.flags = flags,
+		.heap = heap->id,
+		.addr = (uintptr_t)*block,
+		.bytes = bytes,
+	};
+	int ret = privheap_call(heap->fd, PRIVHEAP_IOC_REALLOC, &arg,
+				sizeof(arg),
+				offsetof(struct privheap_realloc, out_addr));
+
+	if (!ret)
+		*block = (char *)(uintptr_t)arg.out_addr;
+	return ret;
+}
+
+static inline int block_free(const struct heap *heap, const void *block)
+{
+	struct privheap_free arg = {
+		.size = sizeof(arg),
+		.heap = heap->id,
+		.addr = (uintptr_t)block,
+	};
+
+	return privheap_call(heap->fd, PRIVHEAP_IOC_FREE, &arg, sizeof(arg),
+			     sizeof(arg));
+}
+
+static inline int block_size_full(const struct heap *heap, const void *block,
+				  size_t *bytes, size_t *capacity)
+{
+	struct privheap_size arg = {
+		.size = sizeof(arg),
+		.heap = heap->id,
+		.addr = (uintptr_t)block,
+	};
+	int ret = privheap_call(heap->fd, PRIVHEAP_IOC_SIZE, &arg, sizeof(arg),
+				offsetof(struct privheap_size, out_bytes));
+
+	if (ret)
+		return ret;
+	*bytes = arg.out_bytes;
+	*capacity = arg.out_capacity_bytes;
+	return 0;
+}
+
+/* The requested size of a block, or a negative errno. */
+static inline long block_size(const struct heap *heap, const void *block)
+{
+	size_t bytes, capacity;
+	int ret = block_size_full(heap, block, &bytes, &capacity);
+
+	return ret ? ret : (long)bytes;
+}
+
+/* The state of a heap */
+
+struct stat_field {
+	const char *name;
+	size_t offset;
+	size_t bytes;
+};
+
+#define STAT_FIELD(member) \
+	{ #member, offsetof(struct privheap_stat, member), \
+	  sizeof(((struct privheap_stat *)NULL)->member) }
+
+static const struct stat_field stat_fields[] = {
+	STAT_FIELD(heap),
+	STAT_FIELD(out_create_flags),
+	STAT_FIELD(out_state),
+	STAT_FIELD(out_base),
+	STAT_FIELD(out_max_bytes),
+	STAT_FIELD(out_limit_bytes),
+	STAT_FIELD(out_reserved_bytes),
+	STAT_FIELD(out_committed_bytes),
+	STAT_FIELD(out_committed_peak_bytes),
+	STAT_FIELD(out_resident_bytes),
+	STAT_FIELD(out_allocated_bytes),
+	STAT_FIELD(out_nr_blocks),
+	STAT_FIELD(out_nr_regions),
+	STAT_FIELD(out_nr_limit_failures),
+};
+
+static inline unsigned long long stat_value(const struct privheap_stat *stat,
+					    const struct stat_field *field)
+{
+	const char *member = (const char *)stat + field->offset;
+
+	return field->bytes == sizeof(__u32) ? *(const __u32 *)member :
+					       *(const __u64 *)member;
+}
+
+/* Names the first member in which two states differ; "same" if none does. */
+static inline const char *stat_diff(const struct privheap_stat *expected,
+				    const struct privheap_stat *seen)
+{
+	static char text[128];
+	const struct stat_field *field = stat_fields;
+	const struct stat_field *end =
+		field + sizeof(stat_fields) / sizeof(stat_fields[0]);
+
+	for (; field < end; field++) {
+		if (stat_value(expected, field) == stat_value(seen, field))
+			continue;
+		snprintf(text, sizeof(text), "%s is %llu, not %llu",
+			 field->name, stat_value(seen, field),
+			 stat_value(expected, field));
+		return text;
+	}
+	return "same";
+}
+
+static inline const char *heap_diff(const struct heap *heap,
+				    const struct privheap_stat *expected)
+{
+	struct privheap_stat stat;
+
+	if (heap_stat(heap, &stat))
+		return "no state to be had";
+	return stat_diff(expected, &stat);
+}
+
+/* The whole state of @heap is *@expected. */
+#define EXPECT_HEAP_STAT(expected, heap) \
+	EXPECT_STREQ("same", heap_diff(heap, expected))
+#define ASSERT_HEAP_STAT(expected, heap) \
+	ASSERT_STREQ("same", heap_diff(heap, expected))
+
+/* Allocates, fills, looks up and frees a block of each kind: 0 if all works. */
+static inline int heap_check_works(const struct heap *heap)
+{
+	static const size_t sizes[] = { 0, 1, 64, 3000, 40000 };
+	char *blocks[5];
+	unsigned int i;
+	int ret;
+
+	for (i = 0; i < 5; i++) {
+		ret = block_alloc(heap, sizes[i], &blocks[i]);
+		if (ret)
+			return ret;
+		memset(blocks[i], 0x11 * i, sizes[i]);
+	}
+	for (i = 0; i < 5; i++) {
+		if (block_size(heap, blocks[i]) != (long)sizes[i])
+			return -EPROTO;
+		ret = block_free(heap, blocks[i]);
+		if (ret)
+			return ret;
+	}
+	return 0;
+}
+
+/* Contents */
+
+/* Fills memory with bytes that depend on @seed and on the place. */
+static inline void pattern_fill(char *mem, size_t bytes, unsigned int seed)
+{
+	size_t i;
+
+	for (i = 0; i < bytes; i++)
+		mem[i] = (char)(seed * 31 + i * 7 + (i >> 8));
+}
+
+static inline bool pattern_check(const char *mem, size_t bytes,
+				 unsigned int seed)
+{
+	size_t i;
+
+	for (i = 0; i < bytes; i++) {
+		if (mem[i] != (char)(seed * 31 + i * 7 + (i >> 8)))
+			return false;
+	}
+	return true;
+}
+
+static inline bool all_bytes(const char *mem, size_t bytes, char value)
+{
+	size_t i;
+
+	for (i = 0; i < bytes; i++) {
+		if (mem[i] != value)
+			return false;
+	}
+	return true;
+}
+
+/* A touch that may fault */
+
+static __thread sigjmp_buf touch_env;
+static __thread void *touch_fault_addr;
+
+static inline void touch_handler(int sig, siginfo_t *info, void *context)
+{
+	(void)context;
+	touch_fault_addr = info->si_addr;
+	siglongjmp(touch_env, sig);
+}
+
+/*
+ * Reads or writes one byte. Returns 0, the signal that the touch raised, or -1
+ * when the signal named another address. A write puts back what was there.
+ */
+static inline int touch(const void *addr, bool write)
+{
+	volatile char *byte = (volatile char *)addr;
+	struct sigaction old_segv, old_bus;
+	struct sigaction action = {
+		.sa_sigaction = touch_handler,
+		.sa_flags = SA_SIGINFO,
+	};
+	int sig;
+
+	sigaction(SIGSEGV, &action, &old_segv);
+	sigaction(SIGBUS, &action, &old_bus);
+	sig = sigsetjmp(touch_env, 1);
+	if (!sig) {
+		if (write)
+			__atomic_fetch_or((char *)byte, 0, __ATOMIC_SEQ_CST);
+		else
+			(void)*byte;
+	} else if (touch_fault_addr != addr) {
+		sig = -1;
+	}
+	sigaction(SIGSEGV, &old_segv, NULL);
+	sigaction(SIGBUS, &old_bus, NULL);
+	return sig;
+}
+
+static inline int touch_read(const void *addr)
+{
+	return touch(addr, false);
+}
+
+static inline int touch_write(const void *addr)
+{
+	return touch(addr, true);
+}
+
+/* Files in /proc and /sys */
+
+/* Reads a whole file as a string into @text; returns its length or -errno. */
+static inline long file_read(const char *path, char *text, size_t size)
+{
+	int fd = open(path, O_RDONLY | O_CLOEXEC);
+	size_t length = 0;
+	ssize_t part;
+
+	if (fd < 0)
+		return -errno;
+	do {
+		part = read(fd, text + length, size - 1 - length);
+		if (part > 0)
+			length += part;
+	} while (part > 0);
+	part = part < 0 ? -errno : 0;
+	close(fd);
+	text[length] = '\0';
+	if (length == size - 1)
+		return -EFBIG;
+	return part ? part : (long)length;
+}
+
+static inline int file_write(const char *path, const char *text)
+{
+	int fd = open(path, O_WRONLY | O_CLOEXEC);
+	int ret = 0;
+
+	if (fd < 0)
+		return -errno;
+	if (write(fd, text, strlen(text)) < 0)
+		ret = -errno;
+	close(fd);
+	return ret;
+}
+
+/* Reads a file that holds one number; returns it or -errno. */
+static inline long file_number(const char *path)
+{
+	char text[64];
+	long length = file_read(path, text, sizeof(text));
+
+	return length < 0 ? length : strtol(text, NULL, 10);
+}
+
+static char proc_text[4 * MIB];
+
+/* How many mappings of this process have @needle in their line. */
+static inline int maps_count(const char *needle)
+{
+	long length = file_read("/proc/self/maps", proc_text,
+				sizeof(proc_text));
+	char *line, *rest;
+	int nr = 0;
+
+	if (length < 0)
+		return length;
+	for (line = strtok_r(proc_text, "\n", &rest); line;
+	     line = strtok_r(NULL, "\n", &rest)) {
+		if (strstr(line, needle))
+			nr++;
+	}
+	return nr;
+}
+
+/* How many mappings of heaps this process has. */
+static inline int maps_heaps(void)
+{
+	return maps_count("privheap:");
+}
+
+struct mapping {
+	uintptr_t start;
+	uintptr_t end;
+	char perms[5];
+	size_t rss_bytes;
+};
+
+/* Finds the mapping that contains @addr in /proc/self/smaps. */
+static inline int mapping_find(const void *addr, struct mapping *found)
+{
+	long length = file_read("/proc/self/smaps", proc_text,
+				sizeof(proc_text));
+	char *line, *rest;
+	bool inside = false;
+	struct mapping m;
+	unsigned long kib;
+
+	if (length < 0)
+		return length;
+	for (line = strtok_r(proc_text, "\n", &rest); line;
+	     line = strtok_r(NULL, "\n", &rest)) {
+		if (sscanf(line, "%lx-%lx %4s", &m.start, &m.end, m.perms) == 3)
+			inside = (uintptr_t)addr >= m.start &&
+				 (uintptr_t)addr < m.end;
+		else if (inside && sscanf(line, "Rss: %lu kB", &kib) == 1) {
+			*found = m;
+			found->rss_bytes = kib * KIB;
+			return 0;
+		}
+	}
+	return -ENOENT;
+}
+
+/* Bytes of the mapping around @addr that page tables point to, or -errno. */
+static inline long mapping_rss(const void *addr)
+{
+	struct mapping mapping;
+	int ret = mapping_find(addr, &mapping);
+
+	return ret ? ret : (long)mapping.rss_bytes;
+}
+
+/* Open files and live mappings of heaps in the whole machine. */
+static inline long module_refs(void)
+{
+	return file_number("/sys/module/privheap/refcnt");
+}
+
+/* Waiting */
+
+/*
+ * Waits until every CPU has been through the scheduler, and thus until what the
+ * kernel put off for so long (RCU) is under way.
+ */
+static inline void grace_period(void)
+{
+	syscall(__NR_membarrier, MEMBARRIER_CMD_GLOBAL, 0, 0);
+}
+
+/*
+ * Whether @condition becomes true within some grace periods: for effects that
+ * the kernel promises soon, and not before a call returns.
+ */
+#define eventually(condition) ({ \
+	int tries_ = 200; \
+	while (!(condition) && --tries_) \
+		grace_period(); \
+	tries_ > 0; \
+})
+
+/* The exit status of a child, or the negative number of its signal. */
+static inline int child_wait(pid_t pid)
+{
+	int status;
+
+	if (waitpid(pid, &status, 0) != pid)
+		return -errno;
+	return WIFSIGNALED(status) ? -WTERMSIG(status) : WEXITSTATUS(status);
+}
+
+/* A memory cgroup of one's own */
+
+struct cgroup {
+	char path[64];
+};
+
+static inline int cgroup_create(struct cgroup *cgroup)
+{
+	int ret = file_write("/sys/fs/cgroup/cgroup.subtree_control",
+			     "+memory");
+
+	if (ret)
+		return ret;
+	snprintf(cgroup->path, sizeof(cgroup->path),
+		 "/sys/fs/cgroup/privheap-test-%d", getpid());
+	return mkdir(cgroup->path, 0755) ? -errno : 0;
+}
+
+static inline int cgroup_destroy(const struct cgroup *cgroup)
+{
+	return rmdir(cgroup->path) ? -errno : 0;
+}
+
+static inline int cgroup_set(const struct cgroup *cgroup, const char *file,
+			     const char *value)
+{
+	char path[128];
+
+	snprintf(path, sizeof(path), "%s/%s", cgroup->path, file);
+	return file_write(path, value);
+}
+
+/* Moves the calling process. */
+static inline int cgroup_enter(const struct cgroup *cgroup)
+{
+	return cgroup_set(cgroup, "cgroup.procs", "0");
+}
+
+/* Bytes charged to the cgroup, or -errno. */
+static inline long cgroup_bytes(const struct cgroup *cgroup)
+{
+	char path[128];
+
+	snprintf(path, sizeof(path), "%s/memory.current", cgroup->path);
+	return file_number(path);
+}
+
+/* How often something happened: a line of memory.events, or -errno. */
+static inline long cgroup_events(const struct cgroup *cgroup, const char *event)
+{
+	char path[128], text[512], name[32];
+	char *line, *rest;
+	long length, count;
+
+	snprintf(path, sizeof(path), "%s/memory.events", cgroup->path);
+	length = file_read(path, text, sizeof(text));
+	if (length < 0)
+		return length;
+	for (line = strtok_r(text, "\n", &rest); line;
+	     line = strtok_r(NULL, "\n", &rest)) {
+		if (sscanf(line, "%31s %ld", name, &count) == 2 &&
+		    !strcmp(name, event))
+			return count;
+	}
+	return -ENOENT;
+}
+
+#endif /* PRIVHEAP_UTIL_H */
