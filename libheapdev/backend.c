@@ -1,0 +1,111 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+/*
+ * The calls of the uapi as functions. Nothing else in the library fills one of
+ * its structures.
+ */
+#include "internal.h"
+
+int hd_backend_create(uint32_t flags, uint64_t initial_bytes,
+		      uint64_t max_bytes, uint64_t *id, void **base)
+{
+	struct privheap_create arg = {
+		.size = sizeof(arg),
+		.flags = flags,
+		.initial_bytes = initial_bytes,
+		.max_bytes = max_bytes,
+	};
+	int err = hd_device_call(PRIVHEAP_IOC_CREATE, &arg);
+
+	if (err)
+		return err;
+	*id = arg.out_heap;
+	*base = (void *)(uintptr_t)arg.out_base;
+	return 0;
+}
+
+int hd_backend_destroy(uint64_t id)
+{
+	struct privheap_destroy arg = {
+		.size = sizeof(arg),
+		.heap = id,
+	};
+
+	return hd_device_call(PRIVHEAP_IOC_DESTROY, &arg);
+}
+
+int hd_backend_stat(uint64_t id, struct hd_usage *usage)
+{
+	struct privheap_stat arg = {
+		.size = sizeof(arg),
+		.heap = id,
+	};
+	int err = hd_device_call(PRIVHEAP_IOC_STAT, &arg);
+
+	if (err)
+		return err;
+	*usage = (struct hd_usage) {
+		.dead = arg.out_state & PRIVHEAP_STAT_S_DEAD,
+		.max_bytes = arg.out_max_bytes,
+		.limit_bytes = arg.out_limit_bytes,
+		.reserved_bytes = arg.out_reserved_bytes,
+		.committed_bytes = arg.out_committed_bytes,
+		.allocated_bytes = arg.out_allocated_bytes,
+	};
+	return 0;
+}
+
+int hd_backend_alloc(uint64_t id, uint32_t flags, size_t bytes, void **block)
+{
+	struct privheap_alloc arg = {
+		.size = sizeof(arg),
+		.flags = flags,
+		.heap = id,
+		.bytes = bytes,
+	};
+	int err = hd_device_call(PRIVHEAP_IOC_ALLOC, &arg);
+
+	if (!err)
+		*block = (void *)(uintptr_t)arg.out_addr;
+	return err;
+}
+
+int hd_backend_realloc(uint64_t id, uint32_t flags, void **block, size_t bytes)
+{
+	struct privheap_realloc arg = {
+		.size = sizeof(arg),
+		.flags = flags,
+		.heap = id,
+		.addr = (uintptr_t)*block,
+		.bytes = bytes,
+	};
+	int err = hd_device_call(PRIVHEAP_IOC_REALLOC, &arg);
+
+	if (!err)
+		*block = (void *)(uintptr_t)arg.out_addr;
+	return err;
+}
+
+int hd_backend_free(uint64_t id, void *block)
+{
+	struct privheap_free arg = {
+		.size = sizeof(arg),
+		.heap = id,
+		.addr = (uintptr_t)block,
+	};
+
+	return hd_device_call(PRIVHEAP_IOC_FREE, &arg);
+}
+
+int hd_backend_size(uint64_t id, const void *block, size_t *bytes)
+{
+	struct privheap_size arg = {
+		.size = sizeof(arg),
+		.heap = id,
+		.addr = (uintptr_t)block,
+	};
+	int err = hd_device_call(PRIVHEAP_IOC_SIZE, &arg);
+
+	if (!err)
+		*bytes = arg.out_bytes;
+	return err;
+}

@@ -1,0 +1,148 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+/*
+ * Blocks: the Win32 calls on top of the kernel's.
+ */
+#include <errno.h>
+
+#include "internal.h"
+
+/* A call that may raise fails; the heap's lock is not held any more. */
+static LPVOID fail(DWORD flags, DWORD error, SIZE_T bytes, void *caller)
+{
+	SetLastError(error);
+	if (flags & HEAP_GENERATE_EXCEPTIONS) {
+		hd_exception_raise(error, bytes, caller);
+		/* It is to go on; a handler may have changed it. */
+		SetLastError(error);
+	}
+	return NULL;
+}
+
+/* The error of a call that was given @block. */
+static DWORD block_error(int err, const char *function, HANDLE heap,
+			 const void *block)
+{
+	if (err == -ENOENT)
+		hd_corruption_found(function, heap, block);
+	return hd_error_from_call(err);
+}
+
+/* Windows gives a fixed heap no large blocks even where there is room. */
+static int check_block_size(const struct hd_ref *ref, SIZE_T bytes)
+{
+	if (ref->heap_flags & HEAP_GROWABLE)
+		return 0;
+	return bytes > HD_FIXED_BLOCK_MAX_BYTES ? -ENOSPC : 0;
+}
+
+LPVOID WINAPI HeapAlloc(HANDLE hHeap, DWORD dwFlags, SIZE_T dwBytes)
+{
+	uint32_t flags = 0;
+	struct hd_ref ref;
+	void *block;
+	int err;
+
+	if (!hd_heap_enter(&ref, hHeap, dwFlags))
+		return fail(dwFlags, ERROR_INVALID_HANDLE, dwBytes,
+			    __builtin_return_address(0));
+	if (dwFlags & HEAP_ZERO_MEMORY)
+		flags |= PRIVHEAP_ALLOC_F_ZERO;
+	err = check_block_size(&ref, dwBytes);
+	if (!err)
+		err = hd_backend_alloc(ref.id, flags, dwBytes, &block);
+	hd_heap_leave(&ref);
+	if (err)
+		return fail(ref.flags, hd_error_from_call(err), dwBytes,
+			    __builtin_return_address(0));
+	return block;
+}
+
+LPVOID WINAPI HeapReAlloc(HANDLE hHeap, DWORD dwFlags, LPVOID lpMem,
+			  SIZE_T dwBytes)
+{
+	void *block = lpMem;
+	uint32_t flags = 0;
+	struct hd_ref ref;
+	int err;
+
+	if (!lpMem) {
+		SetLastError(NO_ERROR);
+		return NULL;
+	}
+	if (!hd_heap_enter(&ref, hHeap, dwFlags))
+		return fail(dwFlags, ERROR_INVALID_HANDLE, dwBytes,
+			    __builtin_return_address(0));
+	if (dwFlags & HEAP_ZERO_MEMORY)
+		flags |= PRIVHEAP_REALLOC_F_ZERO;
+	if (dwFlags & HEAP_REALLOC_IN_PLACE_ONLY)
+		flags |= PRIVHEAP_REALLOC_F_IN_PLACE;
+	err = check_block_size(&ref, dwBytes);
+	if (!err)
+		err = hd_backend_realloc(ref.id, flags, &block, dwBytes);
+	hd_heap_leave(&ref);
+	if (err)
+		return fail(ref.flags, block_error(err, __func__, hHeap, lpMem),
+			    dwBytes, __builtin_return_address(0));
+	return block;
+}
+
+BOOL WINAPI HeapFree(HANDLE hHeap, DWORD dwFlags, LPVOID lpMem)
+{
+	struct hd_ref ref;
+	int err;
+
+	if (!lpMem)
+		return TRUE;
+	if (!hd_heap_enter(&ref, hHeap, dwFlags))
+		return hd_error_fail(ERROR_INVALID_HANDLE);
+	err = hd_backend_free(ref.id, lpMem);
+	hd_heap_leave(&ref);
+	if (err)
+		return hd_error_fail(block_error(err, __func__, hHeap, lpMem));
+	return TRUE;
+}
+
+SIZE_T WINAPI HeapSize(HANDLE hHeap, DWORD dwFlags, LPCVOID lpMem)
+{
+	struct hd_ref ref;
+	size_t bytes;
+	int err;
+
+	if (!hd_heap_enter(&ref, hHeap, dwFlags)) {
+		SetLastError(ERROR_INVALID_HANDLE);
+		return (SIZE_T)-1;
+	}
+	err = hd_backend_size(ref.id, lpMem, &bytes);
+	hd_heap_leave(&ref);
+	if (err) {
+		SetLastError(block_error(err, __func__, hHeap, lpMem));
+		return (SIZE_T)-1;
+	}
+	return bytes;
+}
+
+static bool block_is_live(uint64_t id, const void *block)
+{
+	size_t bytes;
+
+	return !hd_backend_size(id, block, &bytes);
+}
+
+static bool heap_is_sound(uint64_t id)
+{
+	struct hd_usage usage;
+
+	return !hd_backend_stat(id, &usage) && !usage.dead;
+}
+
+BOOL WINAPI HeapValidate(HANDLE hHeap, DWORD dwFlags, LPCVOID lpMem)
+{
+	struct hd_ref ref;
+	bool valid;
+
+	if (!hd_heap_enter(&ref, hHeap, dwFlags))
+		return FALSE;
+	valid = lpMem ? block_is_live(ref.id, lpMem) : heap_is_sound(ref.id);
+	hd_heap_leave(&ref);
+	return valid;
+}

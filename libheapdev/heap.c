@@ -1,0 +1,382 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+/*
+ * Handles and heaps: which handle is which heap, their list, and the process
+ * heap.
+ *
+ * A handle is the start of a heap's first region, so it is a multiple of 64 KiB
+ * in the lower half of the address space. What remains of it indexes a table of
+ * two levels, without a lock and without touching what it points to. Neither
+ * the table's leaves nor the objects in it are ever freed, see struct hd_heap.
+ *
+ * Whether a handle is a heap is decided by the object's id alone. It is set when
+ * everything else about the heap is, and whoever sets it to 0 owns the right
+ * to destroy the heap in the kernel. The id that a call found when it began is
+ * the one it uses to the end; the kernel refuses it when that heap is gone.
+ */
+#include <errno.h>
+#include <sys/mman.h>
+
+#include "internal.h"
+
+#define HANDLE_SHIFT	16	/* the alignment of regions */
+#define LEAF_BITS	16
+#define DIRECTORY_BITS	16	/* together: addresses of 48 bits */
+#define LEAF_SLOTS	(1U << LEAF_BITS)
+#define DIRECTORY_SLOTS	(1U << DIRECTORY_BITS)
+
+#define CREATE_FLAGS	(HEAP_NO_SERIALIZE | HEAP_GENERATE_EXCEPTIONS | \
+			 HEAP_CREATE_ENABLE_EXECUTE)
+#define CALL_FLAGS	(HEAP_NO_SERIALIZE | HEAP_GENERATE_EXCEPTIONS)
+
+_Static_assert(sizeof(void *) == 8, "handles have 64 bits");
+
+struct leaf {
+	struct hd_heap *_Atomic heaps[LEAF_SLOTS];
+};
+
+/* Objects are cut from pieces of this size. */
+#define CHUNK_OBJECTS	512
+
+static struct leaf *_Atomic directory[DIRECTORY_SLOTS];
+
+static pthread_mutex_t process_heap_mutex = PTHREAD_MUTEX_INITIALIZER;
+static _Atomic HANDLE process_heap;
+
+static pthread_mutex_t registry_mutex = PTHREAD_MUTEX_INITIALIZER;
+static struct hd_heap *first_heap, *last_heap;	/* in order of creation */
+static struct hd_heap *first_object;
+static struct hd_heap *chunk;
+static unsigned int chunk_free;
+
+/* Objects */
+
+static void *map_zeroed(size_t bytes)
+{
+	int saved = errno;
+	void *mem = mmap(NULL, bytes, PROT_READ | PROT_WRITE,
+			 MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+
+	errno = saved;
+	return mem == MAP_FAILED ? NULL : mem;
+}
+
+static struct hd_heap *object_new_locked(HANDLE handle)
+{
+	struct hd_heap *heap;
+
+	if (!chunk_free) {
+		chunk = map_zeroed(CHUNK_OBJECTS * sizeof(*chunk));
+		if (!chunk)
+			return NULL;
+		chunk_free = CHUNK_OBJECTS;
+	}
+	heap = &chunk[CHUNK_OBJECTS - chunk_free--];
+	heap->handle = handle;
+	hd_lock_reset(&heap->lock);
+	heap->next_object = first_object;
+	first_object = heap;
+	return heap;
+}
+
+static bool handle_is_possible(HANDLE handle)
+{
+	uintptr_t value = (uintptr_t)handle;
+
+	return !(value & ((1U << HANDLE_SHIFT) - 1)) &&
+	       !(value >> (HANDLE_SHIFT + LEAF_BITS + DIRECTORY_BITS));
+}
+
+static struct leaf *_Atomic *directory_slot(HANDLE handle)
+{
+	return &directory[(uintptr_t)handle >> (HANDLE_SHIFT + LEAF_BITS)];
+}
+
+static struct hd_heap *_Atomic *leaf_slot(struct leaf *leaf, HANDLE handle)
+{
+	return &leaf->heaps[((uintptr_t)handle >> HANDLE_SHIFT) %
+			    LEAF_SLOTS];
+}
+
+static struct hd_heap *find_object(HANDLE handle)
+{
+	struct leaf *leaf;
+
+	if (!handle_is_possible(handle))
+		return NULL;
+	/* Pairs with the stores in get_object_locked(). */
+	leaf = atomic_load_explicit(directory_slot(handle),
+				    memory_order_acquire);
+	return leaf ? atomic_load_explicit(leaf_slot(leaf, handle),
+					   memory_order_acquire) : NULL;
+}
+
+/* The object of @handle, made if need be; NULL without memory. */
+static struct hd_heap *get_object_locked(HANDLE handle)
+{
+	struct hd_heap *heap = find_object(handle);
+	struct leaf *leaf;
+
+	if (heap || !handle_is_possible(handle))
+		return heap;
+	leaf = atomic_load_explicit(directory_slot(handle),
+				    memory_order_relaxed);
+	if (!leaf) {
+		leaf = map_zeroed(sizeof(*leaf));
+		if (!leaf)
+			return NULL;
+		atomic_store_explicit(directory_slot(handle), leaf,
+				      memory_order_release);
+	}
+	heap = object_new_locked(handle);
+	if (heap)
+		atomic_store_explicit(leaf_slot(leaf, handle), heap,
+				      memory_order_release);
+	return heap;
+}
+
+/* The list of heaps */
+
+static void list_add_locked(struct hd_heap *heap)
+{
+	heap->next = NULL;
+	heap->prev = last_heap;
+	if (last_heap)
+		last_heap->next = heap;
+	else
+		first_heap = heap;
+	last_heap = heap;
+}
+
+static void list_del_locked(struct hd_heap *heap)
+{
+	if (heap->prev)
+		heap->prev->next = heap->next;
+	else
+		first_heap = heap->next;
+	if (heap->next)
+		heap->next->prev = heap->prev;
+	else
+		last_heap = heap->prev;
+}
+
+/* Publishing and retiring */
+
+/*
+ * Give heap @id its handle.
+ *
+ * If there is a heap at this address already, the program unmapped its memory
+ * and the kernel gave the address to the new one. Nobody can name the old one
+ * any more, so it is handed to the caller in @buried to be destroyed.
+ */
+static int publish(HANDLE handle, uint64_t id, DWORD flags, uint64_t *buried)
+{
+	struct hd_heap *heap;
+
+	pthread_mutex_lock(&registry_mutex);
+	heap = get_object_locked(handle);
+	if (heap) {
+		*buried = atomic_exchange(&heap->id, 0);
+		if (*buried)
+			list_del_locked(heap);
+		atomic_store_explicit(&heap->flags, flags,
+				      memory_order_relaxed);
+		atomic_store_explicit(&heap->compatibility, 0,
+				      memory_order_relaxed);
+		list_add_locked(heap);
+		/* Pairs with the load in hd_heap_enter(). */
+		atomic_store_explicit(&heap->id, id, memory_order_release);
+	}
+	pthread_mutex_unlock(&registry_mutex);
+	return heap ? 0 : -ENOMEM;
+}
+
+/* Take heap @id out of view. False if another thread did. */
+static bool retire(struct hd_heap *heap, uint64_t id)
+{
+	bool mine;
+
+	pthread_mutex_lock(&registry_mutex);
+	mine = atomic_compare_exchange_strong(&heap->id, &id, 0);
+	if (mine)
+		list_del_locked(heap);
+	pthread_mutex_unlock(&registry_mutex);
+	return mine;
+}
+
+/* Calls on a heap */
+
+bool hd_heap_enter(struct hd_ref *ref, HANDLE handle, DWORD flags)
+{
+	struct hd_heap *heap = find_object(handle);
+
+	if (!heap)
+		return false;
+	/* Pairs with the store in publish(). */
+	ref->id = atomic_load_explicit(&heap->id, memory_order_acquire);
+	if (!ref->id)
+		return false;
+	ref->heap = heap;
+	ref->heap_flags = atomic_load_explicit(&heap->flags,
+					       memory_order_relaxed);
+	ref->flags = ref->heap_flags | (flags & CALL_FLAGS);
+	if (ref->flags & HEAP_NO_SERIALIZE)
+		return true;
+	hd_lock_acquire(&heap->lock);
+	/* It may have been destroyed, and another one made, in the meantime. */
+	if (atomic_load_explicit(&heap->id, memory_order_relaxed) == ref->id)
+		return true;
+	hd_lock_release(&heap->lock);
+	return false;
+}
+
+void hd_heap_leave(struct hd_ref *ref)
+{
+	if (!(ref->flags & HEAP_NO_SERIALIZE))
+		hd_lock_release(&ref->heap->lock);
+}
+
+/* Win32 */
+
+static int create(DWORD options, SIZE_T initial_bytes, SIZE_T max_bytes,
+		  HANDLE *handle)
+{
+	DWORD flags = options & CREATE_FLAGS;
+	uint64_t id, buried = 0;
+	int err;
+
+	err = hd_backend_create(flags & HEAP_CREATE_ENABLE_EXECUTE ?
+				PRIVHEAP_CREATE_F_EXEC : 0,
+				initial_bytes, max_bytes, &id, handle);
+	if (err)
+		return err;
+	if (!max_bytes)
+		flags |= HEAP_GROWABLE;
+	err = publish(*handle, id, flags, &buried);
+	if (err)
+		hd_backend_destroy(id);
+	if (buried)
+		hd_backend_destroy(buried);
+	return err;
+}
+
+HANDLE WINAPI HeapCreate(DWORD flOptions, SIZE_T dwInitialSize,
+			 SIZE_T dwMaximumSize)
+{
+	HANDLE handle;
+	int err;
+
+	err = hd_device_open();
+	if (err) {
+		SetLastError(hd_error_from_open(err));
+		return NULL;
+	}
+	err = create(flOptions, dwInitialSize, dwMaximumSize, &handle);
+	if (err) {
+		SetLastError(hd_error_from_call(err));
+		return NULL;
+	}
+	return handle;
+}
+
+BOOL WINAPI HeapDestroy(HANDLE hHeap)
+{
+	struct hd_ref ref;
+	bool mine;
+	int err = 0;
+
+	if (!hHeap)
+		return TRUE;
+	if (hHeap == atomic_load(&process_heap) ||
+	    !hd_heap_enter(&ref, hHeap, 0))
+		return hd_error_fail(ERROR_INVALID_HANDLE);
+	mine = retire(ref.heap, ref.id);
+	if (mine)
+		err = hd_backend_destroy(ref.id);
+	/* The program may have locked it, too; that ends with the heap. */
+	if (!(ref.flags & HEAP_NO_SERIALIZE))
+		hd_lock_release_all(&ref.heap->lock);
+	if (!mine)
+		return hd_error_fail(ERROR_INVALID_HANDLE);
+	return !err || hd_error_fail(hd_error_from_call(err));
+}
+
+HANDLE WINAPI GetProcessHeap(void)
+{
+	HANDLE heap = atomic_load_explicit(&process_heap, memory_order_acquire);
+
+	if (heap)
+		return heap;
+	pthread_mutex_lock(&process_heap_mutex);
+	heap = atomic_load(&process_heap);
+	if (!heap) {
+		heap = HeapCreate(0, 0, 0);
+		atomic_store(&process_heap, heap);
+	}
+	pthread_mutex_unlock(&process_heap_mutex);
+	return heap;
+}
+
+/* Count the heaps and store the first @room of them, the process heap first. */
+static DWORD list_handles_locked(HANDLE first, HANDLE *handles, DWORD room)
+{
+	const struct hd_heap *heap;
+	DWORD count = 1;
+
+	if (room)
+		handles[0] = first;
+	for (heap = first_heap; heap; heap = heap->next) {
+		if (heap->handle == first)
+			continue;
+		if (count < room)
+			handles[count] = heap->handle;
+		count++;
+	}
+	return count;
+}
+
+DWORD WINAPI GetProcessHeaps(DWORD NumberOfHeaps, PHANDLE ProcessHeaps)
+{
+	HANDLE first;
+	DWORD count;
+
+	if (NumberOfHeaps && !ProcessHeaps) {
+		SetLastError(ERROR_INVALID_PARAMETER);
+		return 0;
+	}
+	first = GetProcessHeap();
+	if (!first)
+		return 0;
+	pthread_mutex_lock(&registry_mutex);
+	count = list_handles_locked(first, ProcessHeaps, NumberOfHeaps);
+	pthread_mutex_unlock(&registry_mutex);
+	return count;
+}
+
+/* Fork */
+
+void hd_heap_fork_prepare(void)
+{
+	pthread_mutex_lock(&process_heap_mutex);
+	pthread_mutex_lock(&registry_mutex);
+}
+
+void hd_heap_fork_parent(void)
+{
+	pthread_mutex_unlock(&registry_mutex);
+	pthread_mutex_unlock(&process_heap_mutex);
+}
+
+void hd_heap_fork_child(void)
+{
+	struct hd_heap *heap;
+
+	/* Of heaps that are being made or destroyed, too: only the lock. */
+	for (heap = first_object; heap; heap = heap->next_object) {
+		atomic_store_explicit(&heap->id, 0, memory_order_relaxed);
+		hd_lock_reset(&heap->lock);
+	}
+	first_heap = NULL;
+	last_heap = NULL;
+	atomic_store(&process_heap, NULL);
+	hd_heap_fork_parent();
+}

@@ -1,0 +1,580 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * libheapdev: the Windows heap functions on the private heaps of privheap.
+ *
+ * This header is the whole interface, for C and for C++. Programs written for
+ * Windows include <windows.h> from the folder that `pkg-config --cflags
+ * libheapdev-win32` names; it ends up here, too.
+ *
+ * A heap is made with HeapCreate() and named by a HANDLE. Its blocks and the
+ * bookkeeping about them are kept by the kernel, which the program cannot
+ * damage: a pointer that is handed to these functions is looked up, never
+ * followed, so a wrong one is always an error code and never a crash.
+ *
+ * Rules that hold for every function:
+ *
+ * - Sizes are in bytes. A size is exact: HeapSize() tells what was asked for.
+ * - A failing function says why with GetLastError(), which belongs to the
+ *   calling thread. A successful one leaves it alone, and none changes errno.
+ * - The functions may be called from any thread. Unless HEAP_NO_SERIALIZE is
+ *   given for a heap or for a call, a call holds the heap's lock.
+ * - Flags of a call are added to those of the heap. Unknown ones are ignored.
+ * - A handle is valid in the process that made it. After fork() the child's
+ *   copies of it are refused with ERROR_INVALID_HANDLE, and the child's process
+ *   heap is a new one. A child made by a bare system call or by _Fork() has
+ *   no usable heaps.
+ *
+ * The device is opened when it is needed first and stays open: a program must
+ * not close a descriptor that it did not open. Environment variables, ignored
+ * in set-user-id programs:
+ *
+ * HEAPDEV_DEVICE
+ *	path of the device instead of /dev/privheap
+ * HEAPDEV_TERMINATE_ON_CORRUPTION
+ *	anything but empty or "0": as HeapEnableTerminationOnCorruption
+ *
+ * The rules come from Microsoft's documentation of the functions and, where it
+ * is silent or Windows is known to differ from it, from what Windows does. The
+ * descriptions below name the places where a choice had to be made.
+ */
+#ifndef HEAPDEV_H
+#define HEAPDEV_H
+
+#include <setjmp.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+#define HEAPDEV_API	__attribute__((__visibility__("default")))
+
+/* Types. A long has 64 bits here, so no 32-bit type is made of one. */
+
+#define WINAPI
+#define CALLBACK
+
+#ifndef VOID
+#define VOID		void
+#endif
+
+typedef uint8_t		BYTE;
+typedef uint8_t		BOOLEAN;
+typedef uint16_t	WORD;
+typedef uint32_t	DWORD;
+typedef uint32_t	ULONG;
+typedef uint32_t	UINT;
+typedef int32_t		LONG;
+typedef int32_t		NTSTATUS;
+typedef int		BOOL;
+typedef size_t		SIZE_T;
+typedef size_t		ULONG_PTR;
+typedef SIZE_T		*PSIZE_T;
+typedef void		*PVOID;
+typedef void		*LPVOID;
+typedef const void	*LPCVOID;
+typedef void		*HANDLE;
+typedef HANDLE		*PHANDLE;
+
+#ifndef FALSE
+#define FALSE		0
+#endif
+#ifndef TRUE
+#define TRUE		1
+#endif
+
+/*
+ * Flags. HeapCreate() knows HEAP_NO_SERIALIZE, HEAP_GENERATE_EXCEPTIONS and
+ * HEAP_CREATE_ENABLE_EXECUTE; the calls on blocks know the first two and, where
+ * it makes sense, HEAP_ZERO_MEMORY and HEAP_REALLOC_IN_PLACE_ONLY. The others
+ * have names because programs use them, and have no effect.
+ */
+#define HEAP_NO_SERIALIZE		0x00000001U
+#define HEAP_GROWABLE			0x00000002U
+#define HEAP_GENERATE_EXCEPTIONS	0x00000004U
+#define HEAP_ZERO_MEMORY		0x00000008U
+#define HEAP_REALLOC_IN_PLACE_ONLY	0x00000010U
+#define HEAP_TAIL_CHECKING_ENABLED	0x00000020U
+#define HEAP_FREE_CHECKING_ENABLED	0x00000040U
+#define HEAP_DISABLE_COALESCE_ON_FREE	0x00000080U
+#define HEAP_CREATE_ALIGN_16		0x00010000U
+#define HEAP_CREATE_ENABLE_TRACING	0x00020000U
+#define HEAP_CREATE_ENABLE_EXECUTE	0x00040000U
+#define HEAP_MAXIMUM_TAG		0x0FFF
+#define HEAP_PSEUDO_TAG_FLAG		0x8000
+#define HEAP_TAG_SHIFT			18
+
+/* Every block starts at a multiple of this many bytes. */
+#define MEMORY_ALLOCATION_ALIGNMENT	16
+
+/* Values of GetLastError(). */
+#define ERROR_SUCCESS			0
+#define NO_ERROR			0
+#define ERROR_FILE_NOT_FOUND		2
+#define ERROR_TOO_MANY_OPEN_FILES	4
+#define ERROR_ACCESS_DENIED		5
+#define ERROR_INVALID_HANDLE		6
+#define ERROR_NOT_ENOUGH_MEMORY		8
+#define ERROR_GEN_FAILURE		31
+#define ERROR_NOT_SUPPORTED		50
+#define ERROR_INVALID_PARAMETER		87
+#define ERROR_INSUFFICIENT_BUFFER	122
+#define ERROR_NO_MORE_ITEMS		259
+#define ERROR_NOT_OWNER			288
+#define ERROR_NOACCESS			998
+
+/* Codes of exceptions. */
+#define STATUS_ACCESS_VIOLATION		((DWORD)0xC0000005U)
+#define STATUS_NO_MEMORY		((DWORD)0xC0000017U)
+#define STATUS_HEAP_CORRUPTION		((DWORD)0xC0000374U)
+#define EXCEPTION_ACCESS_VIOLATION	STATUS_ACCESS_VIOLATION
+
+/* What a handler or a filter answers. */
+#define EXCEPTION_EXECUTE_HANDLER	1
+#define EXCEPTION_CONTINUE_SEARCH	0
+#define EXCEPTION_CONTINUE_EXECUTION	(-1)
+
+/* Last error */
+
+/**
+ * GetLastError() - why the last failing call of this thread failed
+ *
+ * Cannot fail. 0 in a thread in which nothing failed yet.
+ *
+ * Return: the code, one of the ERROR_ values above or what SetLastError() was
+ * given.
+ */
+HEAPDEV_API DWORD WINAPI GetLastError(void);
+
+/**
+ * SetLastError() - set what GetLastError() answers in this thread
+ * @dwErrCode: any value
+ *
+ * Cannot fail.
+ */
+HEAPDEV_API void WINAPI SetLastError(DWORD dwErrCode);
+
+/* Heaps */
+
+/**
+ * HeapCreate() - make a private heap
+ * @flOptions: HEAP_NO_SERIALIZE: calls on this heap take no lock.
+ *	HEAP_GENERATE_EXCEPTIONS: HeapAlloc() and HeapReAlloc() on it raise an
+ *	exception when they fail. HEAP_CREATE_ENABLE_EXECUTE: its memory may be
+ *	executed. Everything else is ignored, HEAP_ZERO_MEMORY, too, as on
+ *	Windows.
+ * @dwInitialSize: bytes that are committed at once and secured from then on,
+ *	rounded up to pages; 0 counts as one page. More than the maximum is
+ *	lowered to it.
+ * @dwMaximumSize: 0 for a heap that grows as long as there is memory. Else the
+ *	heap is fixed: so many bytes, rounded up to pages, are reserved, a little
+ *	of them may be used up by the layout, and no block may be larger than
+ *	0xFE000 bytes.
+ *
+ * The heap belongs to the caller, who ends it with HeapDestroy(). It also ends
+ * with the process. This function never raises an exception.
+ *
+ * Return: a handle, which is the start of the heap's memory and a multiple of
+ * 64 KiB; or NULL with
+ *
+ * - ERROR_NOT_ENOUGH_MEMORY: no memory, no address space, a limit reached, or
+ *   sizes beyond the address space
+ * - ERROR_ACCESS_DENIED: executable memory is not allowed here; or the device
+ *   may not be opened by this user
+ * - ERROR_FILE_NOT_FOUND: there is no device /dev/privheap, the module is not
+ *   loaded
+ * - ERROR_TOO_MANY_OPEN_FILES: the device could not be opened for that reason
+ * - ERROR_NOT_SUPPORTED: the device is not one, or the module is too old
+ */
+HEAPDEV_API HANDLE WINAPI HeapCreate(DWORD flOptions, SIZE_T dwInitialSize,
+				     SIZE_T dwMaximumSize);
+
+/**
+ * HeapDestroy() - end a heap and free all its blocks
+ * @hHeap: the heap. NULL is accepted and does nothing.
+ *
+ * Blocks need not be freed first. The call waits for the heap's lock; threads
+ * that still wait for it afterwards get ERROR_INVALID_HANDLE, as does every
+ * later use of the handle.
+ *
+ * Return: TRUE; or FALSE with ERROR_INVALID_HANDLE if @hHeap is no heap or is
+ * the process heap.
+ */
+HEAPDEV_API BOOL WINAPI HeapDestroy(HANDLE hHeap);
+
+/**
+ * GetProcessHeap() - the heap that every process has
+ *
+ * It is made at the first call, can grow, is serialised, and cannot be
+ * destroyed.
+ *
+ * Return: always the same handle; or NULL with the errors of HeapCreate(), in
+ * which case the next call tries again.
+ */
+HEAPDEV_API HANDLE WINAPI GetProcessHeap(void);
+
+/**
+ * GetProcessHeaps() - list the heaps of the process
+ * @NumberOfHeaps: how many handles fit into @ProcessHeaps
+ * @ProcessHeaps: array that receives handles, the process heap first and the
+ *	others in the order of their creation; may be NULL if @NumberOfHeaps is 0
+ *
+ * If the array is too short it receives the first handles.
+ *
+ * Return: the number of heaps, which is at least 1 because the process heap is
+ * made if need be; or 0 with ERROR_INVALID_PARAMETER if @ProcessHeaps is NULL
+ * and should not be, or with the errors of GetProcessHeap().
+ */
+HEAPDEV_API DWORD WINAPI GetProcessHeaps(DWORD NumberOfHeaps,
+					 PHANDLE ProcessHeaps);
+
+/* Blocks */
+
+/**
+ * HeapAlloc() - allocate a block
+ * @hHeap: the heap
+ * @dwFlags: HEAP_ZERO_MEMORY: all @dwBytes bytes are 0, else they are
+ *	undefined. HEAP_GENERATE_EXCEPTIONS: raise instead of returning NULL.
+ *	HEAP_NO_SERIALIZE.
+ * @dwBytes: size; 0 gives a block of its own, too
+ *
+ * The caller owns the block until HeapFree() or HeapDestroy(). It does not
+ * move, and its memory is committed: touching it cannot run into a limit.
+ *
+ * Return: the start of the block, a multiple of 16; or NULL with
+ *
+ * - ERROR_NOT_ENOUGH_MEMORY: no memory, a limit reached, the heap full, a block
+ *   of more than 0xFE000 bytes in a fixed heap, or an impossible size. The
+ *   exception is STATUS_NO_MEMORY.
+ * - ERROR_INVALID_HANDLE: @hHeap is no heap. The exception is
+ *   STATUS_ACCESS_VIOLATION.
+ *
+ * Microsoft documents that the last error is not set; Windows sets it, and so
+ * does this.
+ */
+HEAPDEV_API LPVOID WINAPI HeapAlloc(HANDLE hHeap, DWORD dwFlags,
+				    SIZE_T dwBytes);
+
+/**
+ * HeapReAlloc() - change the size of a block
+ * @hHeap: the heap of the block
+ * @dwFlags: HEAP_ZERO_MEMORY: the bytes from the old size up to the new one are
+ *	0. HEAP_REALLOC_IN_PLACE_ONLY: fail if the block would have to move.
+ *	HEAP_GENERATE_EXCEPTIONS: raise instead of returning NULL.
+ *	HEAP_NO_SERIALIZE.
+ * @lpMem: start of a live block. NULL fails without an exception and sets the
+ *	last error to 0, as Windows does; it never allocates. That is so before
+ *	@hHeap is looked at.
+ * @dwBytes: the new size; 0 does not free the block, it makes its size 0
+ *
+ * The contents up to the smaller of both sizes stay. When the call fails the
+ * block is as it was.
+ *
+ * Return: the start of the block, which may have moved (then @lpMem is not
+ * valid any more); or NULL with
+ *
+ * - ERROR_NOT_ENOUGH_MEMORY: as for HeapAlloc(), or the block cannot stay in
+ *   place. The exception is STATUS_NO_MEMORY.
+ * - ERROR_INVALID_PARAMETER: @lpMem is not the start of a live block of this
+ *   heap. The exception is STATUS_ACCESS_VIOLATION.
+ * - ERROR_INVALID_HANDLE: @hHeap is no heap. The exception is
+ *   STATUS_ACCESS_VIOLATION.
+ */
+HEAPDEV_API LPVOID WINAPI HeapReAlloc(HANDLE hHeap, DWORD dwFlags,
+				      LPVOID lpMem, SIZE_T dwBytes);
+
+/**
+ * HeapFree() - free a block
+ * @hHeap: the heap of the block
+ * @dwFlags: HEAP_NO_SERIALIZE
+ * @lpMem: start of a live block. NULL is accepted and does nothing, whatever
+ *	@hHeap is.
+ *
+ * The call never raises an exception, and a wrong pointer never damages a heap.
+ *
+ * Return: TRUE; or FALSE with ERROR_INVALID_PARAMETER if @lpMem is not the
+ * start of a live block of this heap (foreign, freed already, of another heap,
+ * inside a block), or with ERROR_INVALID_HANDLE if @hHeap is no heap.
+ */
+HEAPDEV_API BOOL WINAPI HeapFree(HANDLE hHeap, DWORD dwFlags, LPVOID lpMem);
+
+/**
+ * HeapSize() - the size of a block
+ * @hHeap: the heap of the block
+ * @dwFlags: HEAP_NO_SERIALIZE
+ * @lpMem: start of a live block
+ *
+ * Return: the size in bytes that was asked for last; or (SIZE_T)-1 with
+ * ERROR_INVALID_PARAMETER if @lpMem is not the start of a live block of this
+ * heap, or with ERROR_INVALID_HANDLE if @hHeap is no heap. Microsoft documents
+ * that the last error is not set; setting it contradicts no correct program.
+ */
+HEAPDEV_API SIZE_T WINAPI HeapSize(HANDLE hHeap, DWORD dwFlags, LPCVOID lpMem);
+
+/**
+ * HeapValidate() - check a block or a heap
+ * @hHeap: the heap
+ * @dwFlags: HEAP_NO_SERIALIZE
+ * @lpMem: the block to check, or NULL for the heap. The bookkeeping is out of
+ *	the program's reach, so what can be wrong with a heap is that the program
+ *	unmapped its memory.
+ *
+ * Never changes the last error.
+ *
+ * Return: TRUE if @lpMem is the start of a live block of this heap, or if
+ * @lpMem is NULL and the heap is sound; else FALSE, also if @hHeap is no heap.
+ */
+HEAPDEV_API BOOL WINAPI HeapValidate(HANDLE hHeap, DWORD dwFlags,
+				     LPCVOID lpMem);
+
+/* Locks */
+
+/**
+ * HeapLock() - keep all other threads out of a heap
+ * @hHeap: the heap
+ *
+ * Calls of other threads on this heap wait until HeapUnlock(), except those
+ * with HEAP_NO_SERIALIZE. The owner may use the heap and may lock it again;
+ * every lock needs its unlock. A thread that ends while it owns the lock leaves
+ * it locked. A heap made with HEAP_NO_SERIALIZE has no lock: TRUE, no effect.
+ *
+ * Return: TRUE; or FALSE with ERROR_INVALID_HANDLE if @hHeap is no heap.
+ */
+HEAPDEV_API BOOL WINAPI HeapLock(HANDLE hHeap);
+
+/**
+ * HeapUnlock() - undo one HeapLock()
+ * @hHeap: the heap
+ *
+ * Return: TRUE; or FALSE with ERROR_INVALID_HANDLE if @hHeap is no heap, or
+ * with ERROR_NOT_OWNER if this thread does not own the lock. Microsoft does not
+ * say what happens then; silence would hide the mistake.
+ */
+HEAPDEV_API BOOL WINAPI HeapUnlock(HANDLE hHeap);
+
+/* Information */
+
+typedef enum _HEAP_INFORMATION_CLASS {
+	HeapCompatibilityInformation		= 0,
+	HeapEnableTerminationOnCorruption	= 1,
+	HeapOptimizeResources			= 3
+} HEAP_INFORMATION_CLASS;
+
+#define HEAP_OPTIMIZE_RESOURCES_CURRENT_VERSION	1
+
+typedef struct _HEAP_OPTIMIZE_RESOURCES_INFORMATION {
+	DWORD Version;	/* HEAP_OPTIMIZE_RESOURCES_CURRENT_VERSION */
+	DWORD Flags;	/* ignored */
+} HEAP_OPTIMIZE_RESOURCES_INFORMATION, *PHEAP_OPTIMIZE_RESOURCES_INFORMATION;
+
+/**
+ * HeapQueryInformation() - read a property of a heap
+ * @HeapHandle: the heap
+ * @HeapInformationClass: HeapCompatibilityInformation
+ * @HeapInformation: receives a ULONG: 0 for a standard heap, 2 for one whose
+ *	low-fragmentation front end was enabled
+ * @HeapInformationLength: bytes at @HeapInformation, at least 4
+ * @ReturnLength: receives 4, also if @HeapInformationLength is too small; may
+ *	be NULL
+ *
+ * Return: TRUE; or FALSE with
+ *
+ * - ERROR_INVALID_PARAMETER: another class, or no @HeapInformation
+ * - ERROR_NOACCESS: @HeapHandle is NULL; @ReturnLength is not written
+ * - ERROR_INVALID_HANDLE: @HeapHandle is no heap
+ * - ERROR_INSUFFICIENT_BUFFER: @HeapInformationLength is less than 4
+ */
+HEAPDEV_API BOOL WINAPI
+HeapQueryInformation(HANDLE HeapHandle,
+		     HEAP_INFORMATION_CLASS HeapInformationClass,
+		     PVOID HeapInformation, SIZE_T HeapInformationLength,
+		     PSIZE_T ReturnLength);
+
+/**
+ * HeapSetInformation() - change a property of a heap
+ * @HeapHandle: the heap; may be NULL for all heaps in the second and third class
+ * @HeapInformationClass: HeapCompatibilityInformation: the ULONG 2 enables the
+ *	low-fragmentation front end for good.
+ *	HeapEnableTerminationOnCorruption: from now on HeapFree(), HeapReAlloc()
+ *	and HeapSize() of any heap end the process with SIGABRT and a line on
+ *	standard error instead of answering ERROR_INVALID_PARAMETER. It is off
+ *	by default, unlike in 64-bit Windows, so that the errors can be tested.
+ *	HeapOptimizeResources: give back what the library keeps in reserve.
+ * @HeapInformation: a ULONG; NULL; a HEAP_OPTIMIZE_RESOURCES_INFORMATION
+ * @HeapInformationLength: its size; 0 for the second class
+ *
+ * Return: TRUE; or FALSE with
+ *
+ * - ERROR_INVALID_HANDLE: @HeapHandle is no heap
+ * - ERROR_INVALID_PARAMETER: another class; @HeapInformation or its size are
+ *   not as above; the front end for a fixed heap or for one made with
+ *   HEAP_NO_SERIALIZE; a HEAP_OPTIMIZE_RESOURCES_INFORMATION that is too short
+ *   or of another version
+ * - ERROR_INSUFFICIENT_BUFFER: less than a ULONG for the first class
+ * - ERROR_GEN_FAILURE: another value than 2 for a heap whose front end is
+ *   enabled, or a value other than 0 and 2
+ */
+HEAPDEV_API BOOL WINAPI
+HeapSetInformation(HANDLE HeapHandle,
+		   HEAP_INFORMATION_CLASS HeapInformationClass,
+		   PVOID HeapInformation, SIZE_T HeapInformationLength);
+
+typedef struct _HEAP_SUMMARY {
+	DWORD cb;		/* sizeof(HEAP_SUMMARY), set by the caller */
+	SIZE_T cbAllocated;	/* sum of the sizes of the live blocks */
+	SIZE_T cbCommitted;	/* bytes that count against limits */
+	SIZE_T cbReserved;	/* address space */
+	SIZE_T cbMaxReserve;	/* what cbReserved may become */
+} HEAP_SUMMARY, *PHEAP_SUMMARY, *LPHEAP_SUMMARY;
+
+/**
+ * HeapSummary() - how much memory a heap uses
+ * @hHeap: the heap
+ * @dwFlags: 0
+ * @lpSummary: its member cb must be sizeof(HEAP_SUMMARY); receives the sizes,
+ *	each at most as large as the next. cbMaxReserve is the size of a fixed
+ *	heap and the limit of one that grows, (SIZE_T)-1 if it has none.
+ *
+ * Return: TRUE; or FALSE with ERROR_INVALID_PARAMETER (flags, no structure, a
+ * wrong cb) or with ERROR_INVALID_HANDLE if @hHeap is no heap.
+ */
+HEAPDEV_API BOOL WINAPI HeapSummary(HANDLE hHeap, DWORD dwFlags,
+				    LPHEAP_SUMMARY lpSummary);
+
+/* Exceptions */
+
+#define EXCEPTION_MAXIMUM_PARAMETERS	15
+
+typedef struct _EXCEPTION_RECORD {
+	DWORD ExceptionCode;
+	DWORD ExceptionFlags;			/* 0: may be continued */
+	struct _EXCEPTION_RECORD *ExceptionRecord;	/* NULL */
+	PVOID ExceptionAddress;			/* where the call returns to */
+	DWORD NumberParameters;			/* 1 */
+	ULONG_PTR ExceptionInformation[EXCEPTION_MAXIMUM_PARAMETERS];
+						/* [0]: the requested size */
+} EXCEPTION_RECORD, *PEXCEPTION_RECORD;
+
+/* Registers are not recorded. */
+typedef struct _CONTEXT CONTEXT, *PCONTEXT;
+
+typedef struct _EXCEPTION_POINTERS {
+	PEXCEPTION_RECORD ExceptionRecord;
+	PCONTEXT ContextRecord;			/* NULL */
+} EXCEPTION_POINTERS, *PEXCEPTION_POINTERS, *LPEXCEPTION_POINTERS;
+
+typedef LONG (CALLBACK *PVECTORED_EXCEPTION_HANDLER)
+	(PEXCEPTION_POINTERS ExceptionInfo);
+typedef LONG (WINAPI *PTOP_LEVEL_EXCEPTION_FILTER)
+	(PEXCEPTION_POINTERS ExceptionInfo);
+typedef PTOP_LEVEL_EXCEPTION_FILTER LPTOP_LEVEL_EXCEPTION_FILTER;
+
+/*
+ * With HEAP_GENERATE_EXCEPTIONS a call that fails sets the last error, gives
+ * back the heap's lock, and raises an exception in its thread. Asked are, in
+ * this order and until one deals with it:
+ *
+ * 1. the vectored handlers of the process;
+ * 2. the innermost HEAPDEV_TRY of the thread, whose HEAPDEV_EXCEPT part runs
+ *    instead of the rest of its body;
+ * 3. the filter of the process.
+ *
+ * EXCEPTION_CONTINUE_EXECUTION from a handler or filter makes the call return
+ * NULL after all, with the last error as without exceptions. If nobody deals
+ * with the exception, one line on standard error tells so and the process ends
+ * with SIGABRT; EXCEPTION_EXECUTE_HANDLER from the filter ends it without the
+ * line. A handler may leave with longjmp() or, in C++, by throwing.
+ */
+
+/**
+ * AddVectoredExceptionHandler() - have a function asked about exceptions first
+ * @First: not 0: before all handlers that are there; 0: after them
+ * @Handler: the function. Any thread may call it. One that is being removed may
+ *	still be called by a thread that raised an exception before.
+ *
+ * Return: what RemoveVectoredExceptionHandler() takes; or NULL with
+ * ERROR_INVALID_PARAMETER if @Handler is NULL, or with ERROR_NOT_ENOUGH_MEMORY
+ * if 64 handlers are there already.
+ */
+HEAPDEV_API PVOID WINAPI
+AddVectoredExceptionHandler(ULONG First, PVECTORED_EXCEPTION_HANDLER Handler);
+
+/**
+ * RemoveVectoredExceptionHandler() - undo AddVectoredExceptionHandler()
+ * @Handle: what it returned
+ *
+ * Return: not 0; or 0 if there is no such handler.
+ */
+HEAPDEV_API ULONG WINAPI RemoveVectoredExceptionHandler(PVOID Handle);
+
+/**
+ * SetUnhandledExceptionFilter() - have a function asked about exceptions last
+ * @lpTopLevelExceptionFilter: the function, or NULL for none
+ *
+ * Return: the function that was set before, or NULL.
+ */
+HEAPDEV_API LPTOP_LEVEL_EXCEPTION_FILTER WINAPI
+SetUnhandledExceptionFilter(LPTOP_LEVEL_EXCEPTION_FILTER lpTopLevelExceptionFilter);
+
+/*
+ * Guards are the counterpart of __try and __except, which C compilers other
+ * than Microsoft's do not have:
+ *
+ *	HEAPDEV_TRY {
+ *		block = HeapAlloc(heap, HEAP_GENERATE_EXCEPTIONS, bytes);
+ *	} HEAPDEV_EXCEPT {
+ *		printf("%#x\n", HEAPDEV_EXCEPTION->ExceptionCode);
+ *	} HEAPDEV_END
+ *
+ * The body may be left by return, break, continue and goto. The except part
+ * belongs to no guard: what is raised there goes to the next outer one. The
+ * rules of setjmp() hold: a local variable that the body changes and that is
+ * read afterwards must be volatile; and in C++ no object with a destructor may
+ * live between the guard and the call that raises. Locks taken with HeapLock()
+ * in the body stay taken.
+ */
+typedef struct _HEAPDEV_GUARD {
+	jmp_buf Environment;
+	struct _HEAPDEV_GUARD *Outer;
+	EXCEPTION_RECORD Record;
+} HEAPDEV_GUARD;
+
+#define HEAPDEV_TRY							\
+	{								\
+		HEAPDEV_GUARD heapdev_guard				\
+			__attribute__((__cleanup__(HeapdevGuardLeave)));\
+									\
+		HeapdevGuardEnter(&heapdev_guard);			\
+		if (setjmp(heapdev_guard.Environment) == 0)
+
+#define HEAPDEV_EXCEPT	else
+
+#define HEAPDEV_END							\
+	}
+
+/* In the except part: the EXCEPTION_RECORD of what was raised. */
+#define HEAPDEV_EXCEPTION						\
+	((const EXCEPTION_RECORD *)&heapdev_guard.Record)
+
+/**
+ * HeapdevGuardEnter() - make a guard the innermost one of this thread
+ * @guard: owned by the caller, alive until HeapdevGuardLeave()
+ *
+ * For HEAPDEV_TRY.
+ */
+HEAPDEV_API void HeapdevGuardEnter(HEAPDEV_GUARD *guard);
+
+/**
+ * HeapdevGuardLeave() - take a guard off, unless an exception did so already
+ * @guard: the guard
+ *
+ * For HEAPDEV_TRY, which arranges for it at every way out of its block.
+ */
+HEAPDEV_API void HeapdevGuardLeave(HEAPDEV_GUARD *guard);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif /* HEAPDEV_H */

@@ -1,0 +1,201 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * What the files of libheapdev know of each other.
+ *
+ * block.c, info.c and lock.c translate Win32 calls; they find the heap with
+ * hd_heap_enter() and talk to the kernel through backend.c only, which knows
+ * the structures of the uapi, as device.c knows the file. Internal functions
+ * return 0 or a negative errno; error.c turns that into Win32 codes at the edge.
+ * errno itself is never changed.
+ *
+ * Lock order, outermost first:
+ *
+ *	process_heap_mutex (heap.c)	making of the process heap
+ *	`- hd_heap.lock			the heap's own lock, recursive; may be
+ *	   |				held by the program between calls
+ *	   `- registry_mutex (heap.c)	list of heaps, objects
+ *	   `- device_mutex (device.c)	opening of the device
+ *	handler_mutex (exception.c)	table of handlers; innermost
+ *
+ * fork.c takes all of them but the heap locks around a fork, so that the child
+ * finds what they protect in a consistent state.
+ */
+#ifndef LIBHEAPDEV_INTERNAL_H
+#define LIBHEAPDEV_INTERNAL_H
+
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include <linux/privheap.h>
+
+#include "heapdev.h"
+
+/* The largest block of a fixed heap. */
+#define HD_FIXED_BLOCK_MAX_BYTES	0xFE000
+
+/* device.c */
+
+/**
+ * hd_device_open() - open the device unless it is open
+ *
+ * Context: Any thread; takes device_mutex.
+ * Return: 0 or the negative errno of opening it, -ENOTSUP if it is not the
+ * device or too old.
+ */
+int hd_device_open(void);
+
+/**
+ * hd_device_call() - one ioctl on the device, repeated when a signal ended it
+ * @request: PRIVHEAP_IOC_*
+ * @arg: its structure
+ *
+ * Return: 0 or a negative errno; -EBADF if the device is not open.
+ */
+int hd_device_call(unsigned long request, void *arg);
+
+void hd_device_fork_prepare(void);
+void hd_device_fork_parent(void);
+void hd_device_fork_child(void);
+
+/* backend.c: one function for each call of the uapi */
+
+struct hd_usage {
+	bool dead;
+	uint64_t max_bytes;		/* 0: growable */
+	uint64_t limit_bytes;		/* 0: none */
+	uint64_t reserved_bytes;
+	uint64_t committed_bytes;
+	uint64_t allocated_bytes;
+};
+
+int hd_backend_create(uint32_t flags, uint64_t initial_bytes,
+		      uint64_t max_bytes, uint64_t *id, void **base);
+int hd_backend_destroy(uint64_t id);
+int hd_backend_stat(uint64_t id, struct hd_usage *usage);
+int hd_backend_alloc(uint64_t id, uint32_t flags, size_t bytes, void **block);
+int hd_backend_realloc(uint64_t id, uint32_t flags, void **block, size_t bytes);
+int hd_backend_free(uint64_t id, void *block);
+int hd_backend_size(uint64_t id, const void *block, size_t *bytes);
+
+/* lock.c */
+
+/*
+ * A recursive lock. All bytes zero is an unlocked one. It is not a recursive
+ * pthread mutex because HeapUnlock() must know whether the caller owns it.
+ */
+struct hd_lock {
+	pthread_mutex_t mutex;
+	_Atomic uint64_t owner;		/* number of a thread; 0: none */
+	unsigned int depth;		/* (owner only) */
+};
+
+void hd_lock_acquire(struct hd_lock *lock);
+void hd_lock_release(struct hd_lock *lock);
+/* Gives up every level the calling thread holds. */
+void hd_lock_release_all(struct hd_lock *lock);
+bool hd_lock_owned(struct hd_lock *lock);
+/* Only in a forked child, where no other thread can hold it. */
+void hd_lock_reset(struct hd_lock *lock);
+
+/* heap.c */
+
+/*
+ * A place for a heap. It belongs to one handle for ever and is never freed, so
+ * a stale handle leads to an object that can be looked at safely and says that
+ * there is no heap, or to the heap that lives at that address now. There is at
+ * most one for each 64 KiB of address space that a heap ever began in.
+ */
+struct hd_heap {
+	_Atomic uint64_t id;		/* the kernel's; 0: no heap here */
+	_Atomic DWORD flags;		/* of creation; constant while id is */
+	_Atomic ULONG compatibility;	/* HeapCompatibilityInformation */
+	HANDLE handle;			/* (constant) */
+	struct hd_lock lock;
+	struct hd_heap *next, *prev;	/* list of heaps (registry_mutex) */
+	struct hd_heap *next_object;	/* all objects (registry_mutex) */
+};
+
+/* A heap in use by one call. */
+struct hd_ref {
+	struct hd_heap *heap;
+	uint64_t id;
+	DWORD heap_flags;		/* of creation */
+	DWORD flags;			/* those and the call's */
+};
+
+/**
+ * hd_heap_enter() - begin a call on a heap
+ * @ref: filled
+ * @handle: what the program gave, which may be anything
+ * @flags: of the call
+ *
+ * Takes the heap's lock unless HEAP_NO_SERIALIZE is among the flags.
+ *
+ * Return: false if @handle is no heap; nothing is held then.
+ */
+bool hd_heap_enter(struct hd_ref *ref, HANDLE handle, DWORD flags);
+
+/**
+ * hd_heap_leave() - end a call that hd_heap_enter() began
+ * @ref: the heap
+ */
+void hd_heap_leave(struct hd_ref *ref);
+
+void hd_heap_fork_prepare(void);
+void hd_heap_fork_parent(void);
+void hd_heap_fork_child(void);
+
+/* error.c */
+
+/* The Win32 code for a failed call of backend.c, and for hd_device_open(). */
+DWORD hd_error_from_call(int err);
+DWORD hd_error_from_open(int err);
+
+/* Set the last error and answer FALSE. */
+BOOL hd_error_fail(DWORD code);
+
+/* exception.c */
+
+/**
+ * hd_exception_raise() - raise what a failed HeapAlloc() or HeapReAlloc() means
+ * @error: the last error of the call
+ * @bytes: the requested size
+ * @address: where the call returns to
+ *
+ * Context: No lock held. Returns only if the program wants to go on.
+ */
+void hd_exception_raise(DWORD error, SIZE_T bytes, void *address);
+
+void hd_exception_fork_prepare(void);
+void hd_exception_fork_parent(void);
+void hd_exception_fork_child(void);
+
+/* corruption.c */
+
+/* Read the environment. */
+void hd_corruption_init(void);
+/* End the process at the next wrong pointer. */
+void hd_corruption_set_fatal(void);
+
+/**
+ * hd_corruption_found() - the program passed a pointer that is no block
+ * @function: name of the public function
+ * @heap: the heap it named
+ * @block: the pointer
+ *
+ * Does not return if that is fatal.
+ */
+void hd_corruption_found(const char *function, HANDLE heap, const void *block);
+
+/* fork.c */
+
+/**
+ * hd_fork_register() - make fork() safe from now on; cheap when repeated
+ *
+ * Return: 0 or a negative errno.
+ */
+int hd_fork_register(void);
+
+#endif /* LIBHEAPDEV_INTERNAL_H */
