@@ -1,0 +1,7 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#ifndef HEAPDEV_WIN32_HEAPAPI_H
+#define HEAPDEV_WIN32_HEAPAPI_H
+
+#include <minwindef.h>
+
+#endif /* HEAPDEV_WIN32_HEAPAPI_H */
