@@ -232,9 +232,10 @@ static void expect_answered(struct __test_metadata *_metadata,
 	size_t nr_bytes = variant->size - variant->out_offset;
 
 	EXPECT_EQ(0, memcmp(before, arg, variant->out_offset));
-	if (nr_bytes)
+	if (nr_bytes) {
 		EXPECT_FALSE(all_bytes(arg + variant->out_offset, nr_bytes,
 				       (char)OUT_PATTERN));
+	}
 }
 
 /*
@@ -407,10 +408,11 @@ TEST_F(call, arg_read_only)
 
 	memcpy(mem, &arg, variant->size);
 	ASSERT_EQ(0, mprotect(mem, page, PROT_READ));
-	if (variant->out_offset < variant->size)
+	if (variant->out_offset < variant->size) {
 		expect_refused(_metadata, self, variant, EFAULT, mem);
-	else
+	} else {
 		EXPECT_EQ(0, privheap_ioctl(self->fd, variant->nr, mem));
+	}
 }
 
 /*
@@ -581,8 +583,9 @@ TEST_F(device, call_of_other_form)
 	};
 	unsigned int i;
 
-	for (i = 0; i < ARRAY_SIZE(calls); i++)
+	for (i = 0; i < ARRAY_SIZE(calls); i++) {
 		EXPECT_EQ(-ENOTTY, privheap_ioctl(self->fd, calls[i], &arg));
+	}
 	EXPECT_EQ(0, memcmp(&before, &arg, sizeof(arg)));
 }
 
@@ -641,10 +644,11 @@ TEST_F_TIMEOUT(device, answer_protected_meanwhile, 120)
 	ASSERT_EQ(0, pthread_create(&thread, NULL, protect_answer, &race));
 	for (i = 0; i < RACE_CALLS; i++) {
 		ret = privheap_ioctl(self->fd, PRIVHEAP_IOC_ALLOC, race.arg);
-		if (!ret)
+		if (!ret) {
 			nr_blocks++;
-		else
+		} else {
 			EXPECT_EQ(-EFAULT, ret);
+		}
 	}
 	__atomic_store_n(&race.stop, true, __ATOMIC_RELEASE);
 	ASSERT_EQ(0, pthread_join(thread, NULL));
