@@ -1,0 +1,206 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * Blocks: which bytes of a heap's regions belong to which block.
+ *
+ * This is pure bookkeeping. It never touches the memory it manages, takes no
+ * lock (the caller serialises all calls on one store) and knows nothing of
+ * address spaces, pages' contents or limits: what it needs from those it asks
+ * for through struct ph_block_ops. So it builds in user space too, where
+ * selftests/block runs it against a plain model; there block_shim.h stands in
+ * for the kernel's headers.
+ *
+ * Vocabulary. A *region* is a contiguous range of pages. A *run* is a range of
+ * pages of one region with one use: free, a span, or a large block; the runs
+ * of a region tile it without gaps. A *span* is a run cut into equal *slots*
+ * of one size class. A *block* is a used slot or a large block; it has the
+ * requested size, which is exact, and a capacity.
+ *
+ * Invariant. Every page of a span, and the first and the last page of every
+ * other run, point to their run in the region's page map; all other entries are
+ * NULL. So the run of an address and the neighbours of a run are found in
+ * constant time, and two free runs are never neighbours.
+ */
+#ifndef _PRIVHEAP_BLOCK_H
+#define _PRIVHEAP_BLOCK_H
+
+#ifdef __KERNEL__
+#include <linux/gfp.h>
+#include <linux/list.h>
+#include <linux/types.h>
+#include <linux/xarray.h>
+#else
+#include "block_shim.h"
+#endif
+
+/*
+ * Metadata is charged to the memory cgroup of the program. It is allocated in
+ * calls, which can report a failure: rather that than the OOM killer.
+ */
+#define PH_GFP_META	(GFP_KERNEL_ACCOUNT | __GFP_RETRY_MAYFAIL | __GFP_NOWARN)
+
+/* Alignment of every block. */
+#define PH_BLOCK_ALIGN		16UL
+/* Largest alignment that can be asked for. */
+#define PH_BLOCK_ALIGN_MAX	(1UL << 21)
+/* Largest block cut from a span. */
+#define PH_SLOT_MAX_BYTES	16384UL
+/* 16-byte steps to 128, then four classes a doubling. */
+#define PH_NR_CLASSES		36
+/* Two bins a doubling of pages; the last one takes all longer runs. */
+#define PH_NR_BINS		40
+
+struct ph_run;
+struct ph_span;
+struct ph_block_region;
+
+/**
+ * struct ph_block_ops - what the bookkeeping needs from its surroundings
+ * @commit: make pages @first .. @first + @nr - 1 of the region usable. Called
+ *	for pages that are committed already, too. Returns 0 or a negative errno;
+ *	then nothing has changed.
+ * @decommit: the pages hold no block any more; cannot fail
+ */
+struct ph_block_ops {
+	int (*commit)(struct ph_block_region *region, unsigned long first,
+		      unsigned long nr);
+	void (*decommit)(struct ph_block_region *region, unsigned long first,
+			 unsigned long nr);
+};
+
+/**
+ * struct ph_block_region - the bookkeeping of one region; embedded in its owner
+ * @base: address of the first page (constant after ph_block_region_add())
+ * @nr_pages: its length (constant)
+ * @dedicated: holds one large block and nothing else; its free pages are not
+ *	used for other blocks (constant)
+ * @leaves: page map, by page number / 64: arrays of as many pointers to runs,
+ *	or fewer if the region is shorter. There is a leaf where there is an
+ *	entry; it is freed with its last one
+ * @hot_leaf: the leaf that was looked up last, and
+ * @hot_index: its index, or ULONG_MAX
+ */
+struct ph_block_region {
+	unsigned long base;
+	unsigned long nr_pages;
+	bool dedicated;
+	struct xarray leaves;
+	struct ph_run **hot_leaf;
+	unsigned long hot_index;
+};
+
+/**
+ * struct ph_class_state - the spans of one size class
+ * @partial: spans with a free slot, the one to use first in front
+ * @empty: the one span, if any, that is kept although no slot of it is used; it
+ *	is on @partial, too
+ * @nr_pages: pages of all spans of the class; decides the size of the next
+ */
+struct ph_class_state {
+	struct list_head partial;
+	struct ph_run *empty;
+	unsigned long nr_pages;
+};
+
+/**
+ * struct ph_block_store - the blocks of one heap
+ * @ops: see there
+ * @growable: the caller answers -ENOSPC with another region. So it is told at
+ *	once, before room in slots that are far too long is used up (set by the
+ *	caller after ph_block_store_init())
+ * @nr_blocks: live blocks
+ * @allocated_bytes: sum of their requested sizes
+ * @nr_meta_bytes: memory held for runs, spans and leaves of page maps, as the
+ *	slab allocator rounds it up
+ * @bins: free runs by length
+ * @nonempty_bins: bit n is set when @bins[n] is not empty
+ * @classes: the spans
+ */
+struct ph_block_store {
+	const struct ph_block_ops *ops;
+	bool growable;
+	u64 nr_blocks;
+	u64 allocated_bytes;
+	u64 nr_meta_bytes;
+	u64 nonempty_bins;
+	struct list_head bins[PH_NR_BINS];
+	struct ph_class_state classes[PH_NR_CLASSES];
+};
+
+/**
+ * struct ph_block - a live block as ph_block_find() describes it
+ * @addr: where it starts
+ * @bytes: its requested size
+ * @capacity: up to which size it can be resized without another page or slot
+ * @run: its run
+ * @slot: its slot, if the run is a span
+ */
+struct ph_block {
+	unsigned long addr;
+	unsigned long bytes;
+	unsigned long capacity;
+	struct ph_run *run;
+	unsigned int slot;
+};
+
+/**
+ * enum ph_entry_kind - what ph_block_next() came across
+ * @PH_ENTRY_BLOCK: a live block
+ * @PH_ENTRY_FREE_SLOT: a slot of a span that holds no block
+ * @PH_ENTRY_FREE_PAGES: a free run
+ */
+enum ph_entry_kind {
+	PH_ENTRY_BLOCK,
+	PH_ENTRY_FREE_SLOT,
+	PH_ENTRY_FREE_PAGES,
+};
+
+/**
+ * struct ph_block_entry - one step of a walk through a region
+ * @kind: what it is
+ * @addr: where it starts
+ * @bytes: requested size of a block, else 0
+ * @capacity: its length; the walk goes on at @addr + @capacity
+ */
+struct ph_block_entry {
+	enum ph_entry_kind kind;
+	unsigned long addr;
+	unsigned long bytes;
+	unsigned long capacity;
+};
+
+int ph_block_cache_init(void);
+void ph_block_cache_exit(void);
+
+void ph_block_store_init(struct ph_block_store *store,
+			 const struct ph_block_ops *ops);
+void ph_block_store_exit(struct ph_block_store *store);
+
+int ph_block_region_add(struct ph_block_store *store,
+			struct ph_block_region *region, unsigned long base,
+			unsigned long nr_pages, bool dedicated);
+void ph_block_region_remove(struct ph_block_store *store,
+			    struct ph_block_region *region);
+
+int ph_block_alloc(struct ph_block_store *store, unsigned long bytes,
+		   unsigned long align, unsigned long *addr);
+int ph_block_alloc_dedicated(struct ph_block_store *store,
+			     struct ph_block_region *region,
+			     unsigned long bytes, unsigned long align,
+			     unsigned long *addr);
+int ph_block_find(struct ph_block_region *region, unsigned long addr,
+		  struct ph_block *block);
+void ph_block_free(struct ph_block_store *store,
+		   struct ph_block_region *region, struct ph_block *block);
+int ph_block_resize(struct ph_block_store *store,
+		    struct ph_block_region *region, struct ph_block *block,
+		    unsigned long bytes);
+void ph_block_trim(struct ph_block_store *store);
+int ph_block_next(struct ph_block_region *region, unsigned long cursor,
+		  struct ph_block_entry *entry);
+
+#ifndef __KERNEL__
+void ph_block_check(struct ph_block_store *store,
+		    struct ph_block_region **regions, unsigned int nr_regions);
+#endif
+
+#endif /* _PRIVHEAP_BLOCK_H */

@@ -1,0 +1,40 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * The module is written for the newest kernel it supports. This header, which
+ * the build includes before everything else, gives older kernels what they
+ * lack, under the kernel's own names. It is the only file that knows about
+ * versions, and it knows them as features: module/Kbuild looks each one up in
+ * the headers of the kernel and defines PRIVHEAP_HAVE_<FEATURE>.
+ */
+#ifndef _PRIVHEAP_COMPAT_H
+#define _PRIVHEAP_COMPAT_H
+
+#include <linux/mm.h>
+#include <linux/sched.h>
+#include <linux/sched/mm.h>
+
+/* vm_flags_set(), vm_flags_clear(): since 6.3, when vm_flags became const. */
+#ifndef PRIVHEAP_HAVE_VM_FLAGS_SET
+static inline void vm_flags_set(struct vm_area_struct *vma, vm_flags_t flags)
+{
+	vma->vm_flags |= flags;
+}
+
+static inline void vm_flags_clear(struct vm_area_struct *vma, vm_flags_t flags)
+{
+	vma->vm_flags &= ~flags;
+}
+#endif
+
+/* mm_get_unmapped_area(): since 6.10, in place of a pointer in the mm. */
+#ifndef PRIVHEAP_HAVE_MM_GET_UNMAPPED_AREA
+static inline unsigned long
+mm_get_unmapped_area(struct mm_struct *mm, struct file *file,
+		     unsigned long addr, unsigned long len, unsigned long pgoff,
+		     unsigned long flags)
+{
+	return mm->get_unmapped_area(file, addr, len, pgoff, flags);
+}
+#endif
+
+#endif /* _PRIVHEAP_COMPAT_H */

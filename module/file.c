@@ -1,0 +1,317 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * The device file: open, release, and the way of a call from the ioctl to the
+ * function that serves it.
+ *
+ * All that a call has in common happens here, once: whose file it is, how long
+ * the structure is, which flags there are. A handler gets a copy that is as long
+ * as the module knows it; it looks up the heap and the rest.
+ */
+#include <linux/compat.h>
+#include <linux/cred.h>
+#include <linux/fs.h>
+#include <linux/log2.h>
+#include <linux/module.h>
+#include <linux/nospec.h>
+#include <linux/pagemap.h>
+#include <linux/sched/mm.h>
+#include <linux/sched/signal.h>
+#include <linux/slab.h>
+
+#include "internal.h"
+
+/* No heap and no block can be larger. */
+static u64 ph_max_bytes(void)
+{
+	return ALIGN_DOWN(TASK_SIZE, PH_REGION_ALIGN);
+}
+
+/**
+ * ph_answer_fault_in - bring the page of an answer in that ph_answer() missed
+ * @answer: where the answer goes
+ *
+ * Context: May sleep; takes mmap_lock.
+ * Return: 0 when it is worth trying again, -EFAULT when there is no such page,
+ * -EINTR when the task is being killed.
+ */
+int ph_answer_fault_in(void __user *answer)
+{
+	if (fatal_signal_pending(current))
+		return -EINTR;
+	cond_resched();
+	return fault_in_safe_writeable(answer, sizeof(u64)) ? -EFAULT : 0;
+}
+
+/**
+ * ph_call_answer - copy the whole structure of a call back to the caller
+ * @call: the call
+ *
+ * Context: May sleep and fault.
+ * Return: 0 or -EFAULT.
+ */
+int ph_call_answer(struct ph_call *call)
+{
+	size_t len = min_t(size_t, call->usize, sizeof(call->arg));
+
+	return copy_to_user(call->uarg, &call->arg, len) ? -EFAULT : 0;
+}
+
+static struct ph_heap *ph_heap_get(struct ph_file *file, u64 id)
+{
+	struct ph_heap *heap;
+
+	rcu_read_lock();
+	heap = xa_load(&file->heaps, (u32)id);
+	if (heap && (heap->id != id || !refcount_inc_not_zero(&heap->refs)))
+		heap = NULL;
+	rcu_read_unlock();
+	return heap;
+}
+
+static int ph_ioctl_info(struct ph_call *call)
+{
+	struct privheap_info *arg = &call->arg.info;
+
+	arg->out_abi_version = PRIVHEAP_ABI_VERSION;
+	arg->out_page_bytes = PAGE_SIZE;
+	arg->out_region_align_bytes = PH_REGION_ALIGN;
+	arg->out_block_align_bytes = PH_BLOCK_ALIGN;
+	arg->out_align_max_bytes = PH_BLOCK_ALIGN_MAX;
+	arg->out_slot_max_bytes = PH_SLOT_MAX_BYTES;
+	arg->out_region_block_bytes = PH_REGION_BLOCK_BYTES;
+	arg->out_max_bytes = ph_max_bytes();
+	return ph_call_answer(call);
+}
+
+static int ph_ioctl_create(struct ph_call *call)
+{
+	struct privheap_create *arg = &call->arg.create;
+
+	if (max3(arg->initial_bytes, arg->max_bytes, arg->limit_bytes) >
+	    ph_max_bytes())
+		return -EOVERFLOW;
+	return ph_heap_create(call);
+}
+
+static int ph_ioctl_destroy(struct ph_call *call)
+{
+	struct xarray *heaps = &call->file->heaps;
+	u64 id = call->arg.destroy.heap;
+	struct ph_heap *heap;
+
+	xa_lock(heaps);
+	heap = xa_load(heaps, (u32)id);
+	if (heap && heap->id == id)
+		__xa_erase(heaps, (u32)id);
+	else
+		heap = NULL;
+	xa_unlock(heaps);
+	if (!heap)
+		return -ENXIO;
+	ph_heap_destroy(heap);
+	return 0;
+}
+
+static int ph_ioctl_stat(struct ph_call *call)
+{
+	struct ph_heap *heap = ph_heap_get(call->file, call->arg.stat.heap);
+	int err;
+
+	if (!heap)
+		return -ENXIO;
+	err = ph_heap_stat(heap, &call->arg.stat);
+	ph_heap_put(heap);
+	return err ?: ph_call_answer(call);
+}
+
+static int ph_ioctl_alloc(struct ph_call *call)
+{
+	struct privheap_alloc __user *uarg = call->uarg;
+	struct privheap_alloc *arg = &call->arg.alloc;
+	struct ph_heap *heap;
+	int err;
+
+	if (!arg->align)
+		arg->align = PH_BLOCK_ALIGN;
+	if (!is_power_of_2(arg->align))
+		return -EINVAL;
+	if (arg->align > PH_BLOCK_ALIGN_MAX)
+		return -EOPNOTSUPP;
+	if (arg->bytes > ph_max_bytes())
+		return -EOVERFLOW;
+	heap = ph_heap_get(call->file, arg->heap);
+	if (!heap)
+		return -ENXIO;
+	err = ph_heap_alloc(heap, arg, &uarg->out_addr);
+	ph_heap_put(heap);
+	return err;
+}
+
+static int ph_ioctl_realloc(struct ph_call *call)
+{
+	struct privheap_realloc __user *uarg = call->uarg;
+	struct privheap_realloc *arg = &call->arg.realloc;
+	struct ph_heap *heap;
+	int err;
+
+	if (arg->bytes > ph_max_bytes())
+		return -EOVERFLOW;
+	heap = ph_heap_get(call->file, arg->heap);
+	if (!heap)
+		return -ENXIO;
+	err = ph_heap_realloc(heap, arg, &uarg->out_addr);
+	ph_heap_put(heap);
+	return err;
+}
+
+static int ph_ioctl_free(struct ph_call *call)
+{
+	struct ph_heap *heap = ph_heap_get(call->file, call->arg.free.heap);
+	int err;
+
+	if (!heap)
+		return -ENXIO;
+	err = ph_heap_free(heap, call->arg.free.addr);
+	ph_heap_put(heap);
+	return err;
+}
+
+static int ph_ioctl_size(struct ph_call *call)
+{
+	struct ph_heap *heap = ph_heap_get(call->file, call->arg.size.heap);
+	int err;
+
+	if (!heap)
+		return -ENXIO;
+	err = ph_heap_size(heap, &call->arg.size);
+	ph_heap_put(heap);
+	return err ?: ph_call_answer(call);
+}
+
+/**
+ * struct ph_ioctl - one call
+ * @size: of its structure as the module knows it
+ * @min_size: of the first version of that structure
+ * @flags: all flags that it has
+ * @handler: serves it
+ */
+struct ph_ioctl {
+	u16 size;
+	u16 min_size;
+	u32 flags;
+	int (*handler)(struct ph_call *call);
+};
+
+#define PH_IOCTL(name, type, last, all_flags)				\
+	[_IOC_NR(PRIVHEAP_IOC_##name)] = {				\
+		.size = sizeof(struct privheap_##type),			\
+		.min_size = offsetofend(struct privheap_##type, last),	\
+		.flags = all_flags,					\
+		.handler = ph_ioctl_##type,				\
+	}
+
+static const struct ph_ioctl ph_ioctls[] = {
+	PH_IOCTL(INFO, info, out_max_bytes, 0),
+	PH_IOCTL(CREATE, create, out_region_bytes, PRIVHEAP_CREATE_F_ALL),
+	PH_IOCTL(DESTROY, destroy, heap, 0),
+	PH_IOCTL(STAT, stat, out_nr_limit_failures, 0),
+	PH_IOCTL(ALLOC, alloc, out_addr, PRIVHEAP_ALLOC_F_ALL),
+	PH_IOCTL(REALLOC, realloc, out_addr, PRIVHEAP_REALLOC_F_ALL),
+	PH_IOCTL(FREE, free, addr, 0),
+	PH_IOCTL(SIZE, size, out_capacity_bytes, 0),
+};
+
+/* Every structure starts with these two. */
+struct ph_call_head {
+	u32 size;
+	u32 flags;
+};
+
+static int ph_call_read(struct ph_call *call, const struct ph_ioctl *ioctl)
+{
+	struct ph_call_head *head = (struct ph_call_head *)&call->arg;
+	int err;
+
+	if (get_user(call->usize, (u32 __user *)call->uarg))
+		return -EFAULT;
+	if (call->usize < ioctl->min_size)
+		return -EINVAL;
+	if (call->usize > PAGE_SIZE)
+		return -E2BIG;
+	err = copy_struct_from_user(&call->arg, ioctl->size, call->uarg,
+				    call->usize);
+	if (err)
+		return err;
+	if (head->flags & ~ioctl->flags)
+		return -EOPNOTSUPP;
+	/* The caller may have changed it meanwhile; what counts is the first. */
+	head->size = call->usize;
+	call->usize = min_t(u32, call->usize, ioctl->size);
+	return 0;
+}
+
+static long ph_file_ioctl(struct file *filp, unsigned int cmd, unsigned long arg)
+{
+	unsigned int nr = _IOC_NR(cmd);
+	struct ph_call call;
+	int err;
+
+	call.file = filp->private_data;
+	call.uarg = (void __user *)arg;
+	if (call.file->mm != current->mm)
+		return -EPERM;
+	if (nr >= ARRAY_SIZE(ph_ioctls) || cmd != _IO(PRIVHEAP_IOC_TYPE, nr))
+		return -ENOTTY;
+	nr = array_index_nospec(nr, ARRAY_SIZE(ph_ioctls));
+	err = ph_call_read(&call, &ph_ioctls[nr]);
+	return err ?: ph_ioctls[nr].handler(&call);
+}
+
+static int ph_file_open(struct inode *inode, struct file *filp)
+{
+	struct ph_file *file;
+
+	if (!current->mm)
+		return -ENODEV;
+	file = kzalloc(sizeof(*file), PH_GFP_META);
+	if (!file)
+		return -ENOMEM;
+	file->user = ph_user_get(current_uid());
+	if (IS_ERR(file->user)) {
+		kfree(file);
+		return -ENOMEM;
+	}
+	ph_limit_init(&file->limit, &file->user->limit, ULONG_MAX);
+	xa_init_flags(&file->heaps, XA_FLAGS_ALLOC);
+	mmgrab(current->mm);
+	file->mm = current->mm;
+	filp->private_data = file;
+	return 0;
+}
+
+static int ph_file_release(struct inode *inode, struct file *filp)
+{
+	struct ph_file *file = filp->private_data;
+	struct ph_heap *heap;
+	unsigned long index;
+
+	xa_for_each(&file->heaps, index, heap) {
+		xa_erase(&file->heaps, index);
+		ph_heap_destroy(heap);
+	}
+	xa_destroy(&file->heaps);
+	WARN_ON_ONCE(atomic_long_read(&file->limit.usage_pages));
+	ph_user_put(file->user);
+	mmdrop(file->mm);
+	kfree(file);
+	return 0;
+}
+
+const struct file_operations ph_file_fops = {
+	.owner		= THIS_MODULE,
+	.open		= ph_file_open,
+	.release	= ph_file_release,
+	.unlocked_ioctl	= ph_file_ioctl,
+	.compat_ioctl	= compat_ptr_ioctl,
+	.llseek		= noop_llseek,
+};

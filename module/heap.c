@@ -1,0 +1,735 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Heaps: what the calls do, put together from regions, blocks and commit.
+ *
+ * A heap serialises the bookkeeping of its blocks with one mutex. Reserving and
+ * unmapping address space takes mmap_lock and so happens outside of it: a call
+ * that finds no room drops the mutex, has the heap grow, and starts again; a
+ * region that is to go is taken out of the bookkeeping first and unmapped
+ * afterwards. Both travel between the two worlds as the @spare of a call: a
+ * region that is mapped but belongs to no heap.
+ *
+ * Invariant: a block exists for other calls exactly if its owner was told the
+ * address; see ph_answer().
+ */
+#include <linux/log2.h>
+#include <linux/sched/mm.h>
+#include <linux/slab.h>
+
+#include "internal.h"
+
+static struct ph_region *ph_region_of(struct ph_block_region *blocks)
+{
+	return container_of(blocks, struct ph_region, blocks);
+}
+
+static int ph_heap_commit(struct ph_block_region *blocks, unsigned long first,
+			  unsigned long nr)
+{
+	struct ph_region *region = ph_region_of(blocks);
+
+	return ph_commit_pages(region, first, nr,
+			       region->heap->flags & PRIVHEAP_CREATE_F_BACKED);
+}
+
+static void ph_heap_decommit(struct ph_block_region *blocks,
+			     unsigned long first, unsigned long nr)
+{
+	ph_decommit_pages(ph_region_of(blocks), first, nr);
+}
+
+static const struct ph_block_ops ph_heap_block_ops = {
+	.commit		= ph_heap_commit,
+	.decommit	= ph_heap_decommit,
+};
+
+static int ph_heap_check_locked(struct ph_heap *heap)
+{
+	lockdep_assert_held(&heap->lock);
+	if (likely(heap->state == PH_HEAP_LIVE))
+		return 0;
+	return heap->state == PH_HEAP_DEAD ? -EIDRM : -ENXIO;
+}
+
+static bool ph_heap_growable(struct ph_heap *heap)
+{
+	return !heap->max_pages;
+}
+
+/* Does a block of this size get a region of its own? */
+static bool ph_heap_dedicates(struct ph_heap *heap, unsigned long bytes)
+{
+	return ph_heap_growable(heap) && bytes > PH_REGION_BLOCK_BYTES;
+}
+
+static struct ph_region *ph_heap_find_region(struct ph_heap *heap,
+					     unsigned long addr)
+{
+	struct ph_region *first = heap->first;
+
+	if (addr - first->blocks.base < first->blocks.nr_pages << PAGE_SHIFT)
+		return first;
+	return mtree_load(&heap->others, addr);
+}
+
+static int ph_heap_find_block(struct ph_heap *heap, unsigned long addr,
+			      struct ph_region **region, struct ph_block *block)
+{
+	*region = ph_heap_find_region(heap, addr);
+	if (!*region)
+		return -ENOENT;
+	return ph_block_find(&(*region)->blocks, addr, block);
+}
+
+/* Enters a region into the bookkeeping. The caller's reference is the heap's. */
+static int ph_heap_attach_locked(struct ph_heap *heap, struct ph_region *region,
+				 bool dedicated)
+{
+	unsigned long base = region->blocks.base;
+	unsigned long nr_pages = region->blocks.nr_pages;
+	int err;
+
+	if (!region->nr_vmas)	/* the program was quick to unmap it */
+		return -ENOMEM;
+	err = ph_block_region_add(&heap->store, &region->blocks, base, nr_pages,
+				  dedicated);
+	if (err)
+		return err;
+	if (heap->first)
+		err = mtree_insert_range(&heap->others, base,
+					 base + (nr_pages << PAGE_SHIFT) - 1,
+					 region, PH_GFP_META);
+	else
+		heap->first = region;
+	if (err) {
+		ph_block_region_remove(&heap->store, &region->blocks);
+		return -ENOMEM;
+	}
+	list_add_tail(&region->node, &heap->regions);
+	heap->nr_regions++;
+	heap->nr_mapped++;
+	heap->reserved_pages += nr_pages;
+	return 0;
+}
+
+/* Takes a region, and its blocks, out again; its pages are left as they are. */
+static void ph_heap_detach_locked(struct ph_heap *heap, struct ph_region *region)
+{
+	ph_block_region_remove(&heap->store, &region->blocks);
+	if (heap->first == region)
+		heap->first = NULL;
+	else
+		mtree_erase(&heap->others, region->blocks.base);
+	list_del_init(&region->node);
+	heap->nr_regions--;
+	if (region->nr_vmas)
+		heap->nr_mapped--;
+	heap->reserved_pages -= region->blocks.nr_pages;
+}
+
+/* Ends a region that no heap's bookkeeping knows. No lock may be held. */
+static void ph_heap_discard(struct ph_heap *heap, struct ph_region *region)
+{
+	if (!region)
+		return;
+	ph_region_unmap(region);
+	mutex_lock(&heap->lock);
+	ph_commit_release(region);
+	mutex_unlock(&heap->lock);
+	ph_region_put(region);
+}
+
+static struct ph_region *ph_heap_reserve(struct ph_heap *heap,
+					 unsigned long nr_pages)
+{
+	struct ph_region *region;
+
+	mutex_lock(&heap->grow_lock);
+	region = ph_region_create(heap, nr_pages);
+	mutex_unlock(&heap->grow_lock);
+	return region;
+}
+
+/* How long the next ordinary region is: as all so far, within bounds. */
+static unsigned long ph_heap_growth(struct ph_heap *heap, unsigned long bytes,
+				    unsigned long align)
+{
+	unsigned long grow = READ_ONCE(heap->reserved_pages) << PAGE_SHIFT;
+	unsigned long need = bytes + (align > PH_REGION_ALIGN ? align : 0);
+
+	grow = clamp(grow, PH_REGION_ALIGN, PH_REGION_GROW_BYTES);
+	return ALIGN(max(grow, need), PH_REGION_ALIGN) >> PAGE_SHIFT;
+}
+
+/* Adds an ordinary region in which a block of this size has room. */
+static int ph_heap_grow(struct ph_heap *heap, unsigned long bytes,
+			unsigned long align)
+{
+	struct ph_region *region;
+	int err;
+
+	region = ph_heap_reserve(heap, ph_heap_growth(heap, bytes, align));
+	if (IS_ERR(region))
+		return PTR_ERR(region);
+	mutex_lock(&heap->lock);
+	err = ph_heap_check_locked(heap);
+	if (!err)
+		err = ph_heap_attach_locked(heap, region, false);
+	mutex_unlock(&heap->lock);
+	if (err)
+		ph_heap_discard(heap, region);
+	return err;
+}
+
+/*
+ * What a call can do about an error without a lock: reserve a region, or bring
+ * the page of the answer in. Returns 0 when it is worth trying again.
+ */
+static int ph_heap_mend(struct ph_heap *heap, int err, unsigned long bytes,
+			unsigned long align, struct ph_region **spare,
+			void __user *answer)
+{
+	struct ph_region *region;
+
+	if (err == -EFAULT)
+		return ph_answer_fault_in(answer);
+	if (err != -ENOSPC || !ph_heap_growable(heap))
+		return err;
+	if (!ph_heap_dedicates(heap, bytes))
+		return ph_heap_grow(heap, bytes, align);
+	region = ph_heap_reserve(heap, PAGE_ALIGN(bytes + (align > PH_REGION_ALIGN ?
+							   align : 0)) >> PAGE_SHIFT);
+	if (IS_ERR(region))
+		return PTR_ERR(region);
+	*spare = region;
+	return 0;
+}
+
+/* Finds room for a block, in *@spare if it gets a region of its own. */
+static int ph_heap_place_locked(struct ph_heap *heap, unsigned long bytes,
+				unsigned long align, struct ph_region **spare,
+				unsigned long *addr)
+{
+	struct ph_region *region = *spare;
+	int err;
+
+	if (!ph_heap_dedicates(heap, bytes))
+		return ph_block_alloc(&heap->store, bytes, align, addr);
+	if (!region)
+		return -ENOSPC;
+	err = ph_heap_attach_locked(heap, region, true);
+	if (err)
+		return err;
+	err = ph_block_alloc_dedicated(&heap->store, &region->blocks, bytes,
+				       align, addr);
+	if (err) {
+		ph_heap_detach_locked(heap, region);
+		/* The region was made to measure: more of them do not help. */
+		return err == -ENOSPC ? -ENOMEM : err;
+	}
+	*spare = NULL;
+	return 0;
+}
+
+/* Frees a block; the region that it had of its own becomes the call's spare. */
+static void ph_heap_free_locked(struct ph_heap *heap, struct ph_region *region,
+				struct ph_block *block, struct ph_region **spare)
+{
+	if (!region->blocks.dedicated) {
+		ph_block_free(&heap->store, &region->blocks, block);
+		return;
+	}
+	ph_heap_detach_locked(heap, region);
+	*spare = region;
+}
+
+/* Takes back a block that was placed, but not answered. */
+static void ph_heap_unplace_locked(struct ph_heap *heap, unsigned long addr,
+				   struct ph_region **spare)
+{
+	struct ph_region *region;
+	struct ph_block block;
+
+	if (!WARN_ON_ONCE(ph_heap_find_block(heap, addr, &region, &block)))
+		ph_heap_free_locked(heap, region, &block, spare);
+}
+
+static int ph_heap_alloc_locked(struct ph_heap *heap,
+				const struct privheap_alloc *arg,
+				struct ph_region **spare, u64 __user *answer)
+{
+	unsigned long addr;
+	int err;
+
+	err = ph_heap_check_locked(heap);
+	if (err)
+		return err;
+	err = ph_heap_place_locked(heap, arg->bytes, arg->align, spare, &addr);
+	if (err)
+		return err;
+	if (arg->flags & PRIVHEAP_ALLOC_F_ZERO)
+		ph_commit_zero(ph_heap_find_region(heap, addr), addr, arg->bytes);
+	err = ph_answer(answer, addr);
+	if (unlikely(err))
+		ph_heap_unplace_locked(heap, addr, spare);
+	return err;
+}
+
+/**
+ * ph_heap_alloc - allocate a block and tell the caller its address
+ * @heap: where
+ * @arg: size, alignment (a power of two, not 0) and flags, checked
+ * @answer: receives the address
+ *
+ * Context: May sleep; takes ph_heap.lock, and mmap_lock when the heap grows.
+ * Return: 0, -EFAULT, -ENXIO, -EIDRM, -ENOSPC, -EDQUOT, -ENOMEM, -EINTR.
+ */
+int ph_heap_alloc(struct ph_heap *heap, const struct privheap_alloc *arg,
+		  u64 __user *answer)
+{
+	struct ph_region *spare = NULL;
+	int err;
+
+	do {
+		mutex_lock(&heap->lock);
+		err = ph_heap_alloc_locked(heap, arg, &spare, answer);
+		mutex_unlock(&heap->lock);
+		if (likely(!err))
+			return 0;
+		err = ph_heap_mend(heap, err, arg->bytes, arg->align, &spare,
+				   answer);
+	} while (!err);
+	ph_heap_discard(heap, spare);
+	return err;
+}
+
+/*
+ * Resizes a block where it is. A block that shrinks gives pages up for good, so
+ * the answer goes first; one that grows may be refused, so the answer goes last.
+ */
+static int ph_heap_resize_locked(struct ph_heap *heap, struct ph_region *region,
+				 struct ph_block *block,
+				 const struct privheap_realloc *arg,
+				 u64 __user *answer)
+{
+	unsigned long old = block->bytes;
+	int err;
+
+	if (arg->bytes <= old)
+		return ph_answer(answer, block->addr) ?:
+		       ph_block_resize(&heap->store, &region->blocks, block,
+				       arg->bytes);
+	if (ph_heap_dedicates(heap, arg->bytes) && !region->blocks.dedicated)
+		return -ENOSPC;
+	err = ph_block_resize(&heap->store, &region->blocks, block, arg->bytes);
+	if (err)
+		return err;
+	if (arg->flags & PRIVHEAP_REALLOC_F_ZERO)
+		ph_commit_zero(region, block->addr + old, arg->bytes - old);
+	err = ph_answer(answer, block->addr);
+	if (unlikely(err))
+		WARN_ON_ONCE(ph_block_resize(&heap->store, &region->blocks,
+					     block, old));
+	return err;
+}
+
+/* May the pages of a block be moved, or must their contents be copied? */
+static bool ph_heap_can_move(struct ph_region *src, const struct ph_block *old,
+			     struct ph_region *dst, unsigned long addr)
+{
+	return old->bytes > PH_SLOT_MAX_BYTES &&
+	       (old->addr - src->blocks.base) >> PAGE_SHIFT >= src->nr_kept_pages &&
+	       (addr - dst->blocks.base) >> PAGE_SHIFT >= dst->nr_kept_pages;
+}
+
+/* Brings what a block holds, and the answer, to its new place at @addr. */
+static int ph_heap_transfer_locked(struct ph_region *src,
+				   const struct ph_block *old,
+				   struct ph_region *dst, unsigned long addr,
+				   const struct privheap_realloc *arg,
+				   u64 __user *answer)
+{
+	bool move = ph_heap_can_move(src, old, dst, addr);
+	int err;
+
+	if (!move) {
+		err = ph_commit_copy(dst, addr, src, old->addr, old->bytes);
+		if (err)
+			return err;
+	}
+	err = ph_answer(answer, addr);
+	if (err)
+		return err;
+	if (move)
+		ph_commit_move(dst, (addr - dst->blocks.base) >> PAGE_SHIFT,
+			       src, (old->addr - src->blocks.base) >> PAGE_SHIFT,
+			       PAGE_ALIGN(old->bytes) >> PAGE_SHIFT);
+	if (arg->flags & PRIVHEAP_REALLOC_F_ZERO)
+		ph_commit_zero(dst, addr + old->bytes, arg->bytes - old->bytes);
+	return 0;
+}
+
+static int ph_heap_realloc_locked(struct ph_heap *heap,
+				  const struct privheap_realloc *arg,
+				  struct ph_region **spare, u64 __user *answer)
+{
+	struct ph_region *region;
+	struct ph_block block;
+	unsigned long addr;
+	int err;
+
+	err = ph_heap_check_locked(heap);
+	if (err)
+		return err;
+	err = ph_heap_find_block(heap, arg->addr, &region, &block);
+	if (err)
+		return err;
+	err = ph_heap_resize_locked(heap, region, &block, arg, answer);
+	if (err != -ENOSPC || arg->flags & PRIVHEAP_REALLOC_F_IN_PLACE)
+		return err;
+
+	err = ph_heap_place_locked(heap, arg->bytes, PH_BLOCK_ALIGN, spare, &addr);
+	if (err)
+		return err;
+	err = ph_heap_transfer_locked(region, &block,
+				      ph_heap_find_region(heap, addr), addr,
+				      arg, answer);
+	if (err)
+		ph_heap_unplace_locked(heap, addr, spare);
+	else
+		ph_heap_free_locked(heap, region, &block, spare);
+	return err;
+}
+
+/**
+ * ph_heap_realloc - resize a block and tell the caller its address
+ * @heap: where
+ * @arg: the block, its new size and flags, checked
+ * @answer: receives the address
+ *
+ * Context: May sleep; takes ph_heap.lock, and mmap_lock when the heap grows.
+ * Return: 0, -ENOENT, and what ph_heap_alloc() returns; the block is as it was
+ * after an error.
+ */
+int ph_heap_realloc(struct ph_heap *heap, const struct privheap_realloc *arg,
+		    u64 __user *answer)
+{
+	struct ph_region *spare = NULL;
+	int err;
+
+	do {
+		mutex_lock(&heap->lock);
+		err = ph_heap_realloc_locked(heap, arg, &spare, answer);
+		mutex_unlock(&heap->lock);
+		if (!err || (err == -ENOSPC &&
+			     arg->flags & PRIVHEAP_REALLOC_F_IN_PLACE))
+			break;
+		err = ph_heap_mend(heap, err, arg->bytes, PH_BLOCK_ALIGN, &spare,
+				   answer);
+	} while (!err);
+	ph_heap_discard(heap, spare);
+	return err;
+}
+
+/**
+ * ph_heap_free - free a block
+ * @heap: where
+ * @addr: its address
+ *
+ * Context: May sleep; takes ph_heap.lock, and mmap_lock for a block with a region
+ * of its own.
+ * Return: 0, -ENOENT, -ENXIO, -EIDRM.
+ */
+int ph_heap_free(struct ph_heap *heap, unsigned long addr)
+{
+	struct ph_region *region, *spare = NULL;
+	struct ph_block block;
+	int err;
+
+	mutex_lock(&heap->lock);
+	err = ph_heap_check_locked(heap);
+	if (!err)
+		err = ph_heap_find_block(heap, addr, &region, &block);
+	if (!err)
+		ph_heap_free_locked(heap, region, &block, &spare);
+	mutex_unlock(&heap->lock);
+	ph_heap_discard(heap, spare);
+	return err;
+}
+
+/**
+ * ph_heap_size - look a block up
+ * @heap: where
+ * @arg: its address; receives the sizes
+ *
+ * Return: 0, -ENOENT, -ENXIO, -EIDRM.
+ */
+int ph_heap_size(struct ph_heap *heap, struct privheap_size *arg)
+{
+	struct ph_region *region;
+	struct ph_block block;
+	int err;
+
+	mutex_lock(&heap->lock);
+	err = ph_heap_check_locked(heap);
+	if (!err)
+		err = ph_heap_find_block(heap, arg->addr, &region, &block);
+	mutex_unlock(&heap->lock);
+	if (err)
+		return err;
+	arg->out_bytes = block.bytes;
+	arg->out_capacity_bytes = block.capacity;
+	return 0;
+}
+
+/**
+ * ph_heap_stat - read the state of a heap
+ * @heap: which
+ * @stat: receives it
+ *
+ * Return: 0, or -ENXIO when the heap is being destroyed.
+ */
+int ph_heap_stat(struct ph_heap *heap, struct privheap_stat *stat)
+{
+	struct ph_limit *limit = &heap->limit;
+	unsigned long resident = 0;
+	struct ph_region *region;
+
+	mutex_lock(&heap->lock);
+	if (heap->state == PH_HEAP_GONE) {
+		mutex_unlock(&heap->lock);
+		return -ENXIO;
+	}
+	list_for_each_entry(region, &heap->regions, node)
+		resident += ph_commit_resident(region);
+	stat->out_create_flags = heap->flags;
+	stat->out_state = heap->state == PH_HEAP_DEAD ? PRIVHEAP_STAT_S_DEAD : 0;
+	stat->out_base = heap->base;
+	stat->out_max_bytes = (u64)heap->max_pages << PAGE_SHIFT;
+	stat->out_limit_bytes = limit->hard_pages == ULONG_MAX ? 0 :
+				(u64)limit->hard_pages << PAGE_SHIFT;
+	stat->out_reserved_bytes = (u64)heap->reserved_pages << PAGE_SHIFT;
+	stat->out_committed_bytes =
+		(u64)atomic_long_read(&limit->usage_pages) << PAGE_SHIFT;
+	stat->out_committed_peak_bytes =
+		(u64)atomic_long_read(&limit->peak_pages) << PAGE_SHIFT;
+	stat->out_resident_bytes = (u64)resident << PAGE_SHIFT;
+	stat->out_allocated_bytes = heap->store.allocated_bytes;
+	stat->out_nr_blocks = heap->store.nr_blocks;
+	stat->out_nr_regions = heap->nr_regions;
+	stat->out_nr_limit_failures = atomic_long_read(&limit->nr_failures);
+	mutex_unlock(&heap->lock);
+	return 0;
+}
+
+/*
+ * Releases all regions. The caller either holds off all who might still use
+ * them, or they are unmapped.
+ */
+static void ph_heap_clear_locked(struct ph_heap *heap)
+{
+	struct ph_region *region, *next;
+
+	list_for_each_entry_safe(region, next, &heap->regions, node) {
+		ph_heap_detach_locked(heap, region);
+		ph_commit_release(region);
+		ph_region_put(region);
+	}
+}
+
+/**
+ * ph_heap_region_unmapped - a VMA of a region ends in the heap's address space
+ * @heap: the heap
+ * @region: its region
+ *
+ * With its last VMA a region loses its pages. Is it still in the bookkeeping,
+ * then it was not the module that unmapped it: the heap is dead. When all of its
+ * regions are unmapped, as happens at exec and exit, everything is released but
+ * struct ph_heap itself, which keeps the id taken.
+ *
+ * Context: Under mmap_lock held for writing; takes ph_heap.lock.
+ */
+void ph_heap_region_unmapped(struct ph_heap *heap, struct ph_region *region)
+{
+	mutex_lock(&heap->lock);
+	if (--region->nr_vmas)
+		goto out_unlock;
+	ph_commit_release(region);
+	if (list_empty(&region->node))
+		goto out_unlock;
+	if (heap->state == PH_HEAP_LIVE)
+		heap->state = PH_HEAP_DEAD;
+	if (!--heap->nr_mapped)
+		ph_heap_clear_locked(heap);
+out_unlock:
+	mutex_unlock(&heap->lock);
+}
+
+/**
+ * ph_heap_destroy - end a heap
+ * @heap: that no new call can find; this takes the reference over that its file
+ *	held
+ *
+ * Context: May sleep; takes mmap_lock.
+ */
+void ph_heap_destroy(struct ph_heap *heap)
+{
+	struct ph_region *region;
+
+	mutex_lock(&heap->lock);
+	heap->state = PH_HEAP_GONE;
+	while ((region = list_first_entry_or_null(&heap->regions,
+						  struct ph_region, node))) {
+		ph_heap_detach_locked(heap, region);
+		mutex_unlock(&heap->lock);
+		ph_heap_discard(heap, region);
+		mutex_lock(&heap->lock);
+	}
+	mutex_unlock(&heap->lock);
+	ph_heap_put(heap);
+}
+
+/**
+ * ph_heap_put - drop a reference to a heap
+ * @heap: freed with the last one
+ *
+ * Context: May sleep; may be under mmap_lock.
+ */
+void ph_heap_put(struct ph_heap *heap)
+{
+	if (!refcount_dec_and_test(&heap->refs))
+		return;
+	WARN_ON_ONCE(!list_empty(&heap->regions) ||
+		     atomic_long_read(&heap->limit.usage_pages));
+	ph_block_store_exit(&heap->store);
+	mtree_destroy(&heap->others);
+	if (heap->filp)
+		ph_region_close(heap);
+	mmdrop(heap->mm);
+	kfree_rcu(heap, rcu);
+}
+
+static struct ph_heap *ph_heap_new(struct ph_file *file, u32 flags,
+				   unsigned long max_pages,
+				   unsigned long limit_pages)
+{
+	struct ph_heap *heap = kzalloc(sizeof(*heap), PH_GFP_META);
+
+	if (!heap)
+		return NULL;
+	refcount_set(&heap->refs, 1);
+	heap->flags = flags;
+	heap->max_pages = max_pages;
+	mmgrab(file->mm);
+	heap->mm = file->mm;
+	mutex_init(&heap->grow_lock);
+	mutex_init(&heap->lock);
+	INIT_LIST_HEAD(&heap->regions);
+	mt_init(&heap->others);
+	ph_limit_init(&heap->limit, &file->limit, limit_pages);
+	ph_block_store_init(&heap->store, &ph_heap_block_ops);
+	heap->store.growable = !max_pages;
+	return heap;
+}
+
+/* Gives a new heap its first region, with the initial pages resident. */
+static int ph_heap_populate(struct ph_heap *heap, unsigned long nr_pages,
+			    unsigned long nr_kept_pages)
+{
+	struct ph_region *region;
+	int err;
+
+	region = ph_heap_reserve(heap, nr_pages);
+	if (IS_ERR(region))
+		return PTR_ERR(region);
+	region->nr_kept_pages = nr_kept_pages;
+	mutex_lock(&heap->lock);
+	err = ph_commit_pages(region, 0, nr_kept_pages, true);
+	if (!err)
+		err = ph_heap_attach_locked(heap, region, false);
+	mutex_unlock(&heap->lock);
+	if (err) {
+		ph_heap_discard(heap, region);
+		return err;
+	}
+	heap->base = region->blocks.base;
+	return 0;
+}
+
+static int ph_heap_build(struct ph_heap *heap, struct privheap_create *arg)
+{
+	unsigned long nr_kept = max(PAGE_ALIGN(arg->initial_bytes) >> PAGE_SHIFT,
+				    1UL);
+	unsigned long nr_pages = heap->max_pages;
+	int err;
+
+	if (!nr_pages)
+		nr_pages = ALIGN(nr_kept << PAGE_SHIFT, PH_REGION_ALIGN) >>
+			   PAGE_SHIFT;
+	err = ph_region_open(heap);
+	if (err)
+		return err;
+	err = ph_heap_populate(heap, nr_pages, min(nr_kept, nr_pages));
+	if (err)
+		return err;
+	arg->out_heap = heap->id;
+	arg->out_base = heap->base;
+	arg->out_region_bytes = (u64)nr_pages << PAGE_SHIFT;
+	return 0;
+}
+
+/* Takes a place in the file's table; the heap is not to be found there yet. */
+static int ph_heap_reserve_id(struct ph_file *file, struct ph_heap *heap)
+{
+	u32 index;
+	int err;
+
+	err = xa_alloc(&file->heaps, &index, NULL, xa_limit_31b, PH_GFP_META);
+	if (err)
+		return -ENOMEM;
+	xa_lock(&file->heaps);
+	if (!++file->generation)
+		file->generation = 1;
+	heap->id = (u64)file->generation << 32 | index;
+	xa_unlock(&file->heaps);
+	return 0;
+}
+
+/**
+ * ph_heap_create - make a heap, tell the caller, and publish it
+ * @call: the create call; its sizes have been checked against ph_max_bytes()
+ *
+ * Context: May sleep; takes mmap_lock.
+ * Return: 0, -EFAULT, -EDQUOT, -ENOMEM, -EINTR, -EACCES.
+ */
+int ph_heap_create(struct ph_call *call)
+{
+	struct privheap_create *arg = &call->arg.create;
+	struct ph_file *file = call->file;
+	struct ph_heap *heap;
+	int err;
+
+	heap = ph_heap_new(file, arg->flags, PAGE_ALIGN(arg->max_bytes) >> PAGE_SHIFT,
+			   arg->limit_bytes ? arg->limit_bytes >> PAGE_SHIFT :
+					      ULONG_MAX);
+	if (!heap)
+		return -ENOMEM;
+	err = ph_heap_reserve_id(file, heap);
+	if (err)
+		goto err_destroy_heap;
+	err = ph_heap_build(heap, arg);
+	if (err)
+		goto err_release_id;
+	err = ph_call_answer(call);
+	if (err)
+		goto err_release_id;
+	/* The entry is reserved, so storing needs no memory and cannot fail. */
+	xa_store(&file->heaps, (u32)heap->id, heap, GFP_KERNEL);
+	return 0;
+
+err_release_id:
+	xa_erase(&file->heaps, (u32)heap->id);
+err_destroy_heap:
+	ph_heap_destroy(heap);
+	return err;
+}

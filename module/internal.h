@@ -1,0 +1,316 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * What the files of the module share: the objects, who may touch which member,
+ * and the prototypes by file.
+ *
+ * Objects
+ *
+ *	ph_file		an open /dev/privheap; holds the heaps by id
+ *	  ph_heap	a heap: its regions, its blocks, its limit
+ *	    ph_region	one reservation of address space, one VMA
+ *	      ph_chunk	the states of up to PH_CHUNK_PAGES neighbouring pages
+ *	ph_user		the limit of one user, shared by all of his files
+ *
+ * Locks, outermost first
+ *
+ *	ph_heap.grow_lock	who maps a new region
+ *	  mm->mmap_lock		taken by vm_mmap() and vm_munmap()
+ *	    ph_heap.lock	blocks, regions and what is committed
+ *	      ph_chunk.lock	the pages of a chunk; also taken by the fault
+ *				handler, under mmap_lock or the VMA's lock
+ *	        i_mmap_rwsem, page table locks
+ *
+ *	ph_users_lock		the table of users; a leaf
+ *
+ * User memory is read and written with no lock held, with one exception: the
+ * answer of a call that hands out a block is written under ph_heap.lock with
+ * page faults off (ph_answer()), so that the block exists for others exactly if
+ * its owner got the address. A fault there does not run the fault handler; it
+ * is an error, upon which the call undoes its work, drops the lock, faults the
+ * answer's page in and starts again.
+ *
+ * Lifetimes
+ *
+ * A heap is kept by the table of its file, by the calls that run on it, and by
+ * its regions; a region by its heap and by its VMAs. So the fault handler may
+ * follow VMA -> region -> heap without a lock. Taking a region out of its heap
+ * (free of a large block, destroy, or when all regions are unmapped) breaks the
+ * circle. Releasing a region empties its chunks under their locks; the chunks
+ * themselves go with the region, when nobody can fault any more.
+ */
+#ifndef _PRIVHEAP_INTERNAL_H
+#define _PRIVHEAP_INTERNAL_H
+
+#include <linux/atomic.h>
+#include <linux/list.h>
+#include <linux/maple_tree.h>
+#include <linux/mm_types.h>
+#include <linux/mutex.h>
+#include <linux/rcupdate.h>
+#include <linux/refcount.h>
+#include <linux/uaccess.h>
+#include <linux/uidgid.h>
+#include <linux/xarray.h>
+
+#include <linux/privheap.h>
+
+#include "block.h"
+
+/* Regions, and so the bases of heaps, are aligned to this. */
+#define PH_REGION_ALIGN		max(65536UL, PAGE_SIZE)
+/* Larger blocks of a growable heap get a region of their own. */
+#define PH_REGION_BLOCK_BYTES	0xFE000UL
+/* Regions of a growable heap double in size up to this. */
+#define PH_REGION_GROW_BYTES	(64UL << 20)
+
+/**
+ * struct ph_limit - one node of the limit tree, heap -> process -> user -> system
+ * @parent: charged after this one; NULL at the root (constant)
+ * @hard_pages: the limit; ULONG_MAX for none (atomic, READ_ONCE)
+ * @usage_pages: what is charged; never above @hard_pages because of a charge
+ *	(atomic)
+ * @peak_pages: the most that ever was charged (atomic)
+ * @nr_failures: charges that this node refused (atomic)
+ */
+struct ph_limit {
+	struct ph_limit *parent;
+	unsigned long hard_pages;
+	atomic_long_t usage_pages;
+	atomic_long_t peak_pages;
+	atomic_long_t nr_failures;
+};
+
+/**
+ * struct ph_user - the limit of one user
+ * @limit: the node; its parent is the system's
+ * @uid: whose, in the initial user namespace (constant)
+ * @nr_refs: open files (ph_users_lock)
+ */
+struct ph_user {
+	struct ph_limit limit;
+	kuid_t uid;
+	unsigned int nr_refs;
+};
+
+/**
+ * struct ph_file - an open /dev/privheap
+ * @mm: the address space that opened it and alone may use it; pinned with
+ *	mmgrab(), so the pointer stays unique (constant)
+ * @user: whom the heaps are charged to (constant)
+ * @limit: node of the process; its parent is @user's
+ * @generation: upper half of the next heap's id (heaps.xa_lock)
+ * @heaps: struct ph_heap by lower half of the id; an entry that is reserved for
+ *	a heap in the making reads as NULL
+ */
+struct ph_file {
+	struct mm_struct *mm;
+	struct ph_user *user;
+	struct ph_limit limit;
+	u32 generation;
+	struct xarray heaps;
+};
+
+/**
+ * enum ph_heap_state - how far the life of a heap has come
+ * @PH_HEAP_LIVE: all calls work
+ * @PH_HEAP_DEAD: the program unmapped a region; stat and destroy work
+ * @PH_HEAP_GONE: destroyed; calls that still hold it answer ENXIO
+ */
+enum ph_heap_state {
+	PH_HEAP_LIVE,
+	PH_HEAP_DEAD,
+	PH_HEAP_GONE,
+};
+
+/**
+ * struct ph_heap - a heap
+ * @refs: see Lifetimes above
+ * @rcu: frees it after lookups without a lock have ended
+ * @id: generation and index in ph_file.heaps (constant after publication)
+ * @flags: PRIVHEAP_CREATE_F_* (constant)
+ * @max_pages: 0 if growable (constant)
+ * @mm: ph_file.mm, pinned (constant)
+ * @filp: the pseudo file its regions map; its own address_space makes
+ *	unmap_mapping_pages() reach this heap's pages and no others (constant)
+ * @base: of the first region, even when that is gone (constant)
+ * @grow_lock: held while a region is being mapped
+ * @mapper: the task inside ph_region_create(), and
+ * @mapping: the region that it maps; nothing else may map @filp (@grow_lock)
+ * @lock: protects everything below, and the blocks' bookkeeping
+ * @state: (@lock)
+ * @store: the blocks (@lock)
+ * @regions: in order of creation (@lock)
+ * @first: the region that was created first; NULL only in a dead heap (@lock)
+ * @others: all regions but the first, by address (@lock)
+ * @nr_regions: (@lock)
+ * @nr_mapped: regions that have a VMA in @mm (@lock)
+ * @reserved_pages: of all regions (@lock)
+ * @next_pgoff: where the next region starts in @filp (@grow_lock)
+ * @limit: the heap's node; its parent is the process's
+ */
+struct ph_heap {
+	refcount_t refs;
+	struct rcu_head rcu;
+	u64 id;
+	u32 flags;
+	unsigned long max_pages;
+	struct mm_struct *mm;
+	struct file *filp;
+	unsigned long base;
+
+	struct mutex grow_lock;
+	struct task_struct *mapper;
+	struct ph_region *mapping;
+	pgoff_t next_pgoff;
+
+	struct mutex lock;
+	enum ph_heap_state state;
+	unsigned int nr_regions;
+	unsigned int nr_mapped;
+	struct list_head regions;
+	struct ph_region *first;
+	struct maple_tree others;
+	unsigned long reserved_pages;
+	struct ph_limit limit;
+	struct ph_block_store store;
+};
+
+/**
+ * struct ph_region - one reservation of address space
+ * @blocks: address, length and blocks (ph_heap.lock; base and nr_pages constant)
+ * @refs: the heap's and one for each VMA
+ * @heap: holds a reference (constant)
+ * @node: in ph_heap.regions (ph_heap.lock)
+ * @pgoff: where it starts in ph_heap.filp (constant)
+ * @nr_vmas: VMAs of the heap's own mm that map it: one, for a moment two inside
+ *	mremap(), and none once the program unmapped it (ph_heap.lock)
+ * @nr_kept_pages: from the start; once committed they stay so until the heap
+ *	ends (constant)
+ * @chunks: struct ph_chunk by page number / PH_CHUNK_PAGES; grows under
+ *	ph_heap.lock, entries stay until the region is freed
+ */
+struct ph_region {
+	struct ph_block_region blocks;
+	refcount_t refs;
+	struct ph_heap *heap;
+	struct list_head node;
+	pgoff_t pgoff;
+	unsigned int nr_vmas;
+	unsigned long nr_kept_pages;
+	struct xarray chunks;
+};
+
+/* One word of bits for the states of a chunk's pages. */
+#define PH_CHUNK_PAGES	64UL
+
+/**
+ * struct ph_chunk - the states of neighbouring pages of a region
+ * @lock: taken for every change, by the fault handler too
+ * @committed: bit n is set when page n is committed (@lock; changed under
+ *	ph_heap.lock as well, so either is enough to read it)
+ * @nr_resident: pages that are not NULL (@lock)
+ * @pages: the memory; NULL if not resident. Never set while the page is not
+ *	committed, but inside ph_commit_pages() (@lock)
+ */
+struct ph_chunk {
+	struct mutex lock;
+	u64 committed;
+	unsigned int nr_resident;
+	struct page *pages[];
+};
+
+/**
+ * struct ph_call - an ioctl in flight
+ * @file: on which open file
+ * @uarg: the caller's structure
+ * @usize: its length as the caller gave it
+ * @arg: the copy of it
+ */
+struct ph_call {
+	struct ph_file *file;
+	void __user *uarg;
+	u32 usize;
+	union ph_call_arg {
+		struct privheap_info info;
+		struct privheap_create create;
+		struct privheap_destroy destroy;
+		struct privheap_stat stat;
+		struct privheap_alloc alloc;
+		struct privheap_realloc realloc;
+		struct privheap_free free;
+		struct privheap_size size;
+	} arg;
+};
+
+/**
+ * ph_answer - write an answer to user space under a mutex
+ * @answer: where to
+ * @value: the answer
+ *
+ * Context: May be called with ph_heap.lock held: no page fault is served.
+ * Return: 0, or -EFAULT when the page is not there now; the caller then drops
+ * its locks, calls ph_answer_fault_in(), and starts again.
+ */
+static inline int ph_answer(u64 __user *answer, u64 value)
+{
+	int err;
+
+	pagefault_disable();
+	err = put_user(value, answer);
+	pagefault_enable();
+	return err;
+}
+
+/* file.c */
+extern const struct file_operations ph_file_fops;
+int ph_answer_fault_in(void __user *answer);
+int ph_call_answer(struct ph_call *call);
+
+/* heap.c */
+int ph_heap_create(struct ph_call *call);
+void ph_heap_destroy(struct ph_heap *heap);
+void ph_heap_put(struct ph_heap *heap);
+void ph_heap_region_unmapped(struct ph_heap *heap, struct ph_region *region);
+int ph_heap_stat(struct ph_heap *heap, struct privheap_stat *stat);
+int ph_heap_alloc(struct ph_heap *heap, const struct privheap_alloc *arg,
+		  u64 __user *answer);
+int ph_heap_realloc(struct ph_heap *heap, const struct privheap_realloc *arg,
+		    u64 __user *answer);
+int ph_heap_free(struct ph_heap *heap, unsigned long addr);
+int ph_heap_size(struct ph_heap *heap, struct privheap_size *arg);
+
+/* region.c */
+int ph_region_open(struct ph_heap *heap);
+void ph_region_close(struct ph_heap *heap);
+struct ph_region *ph_region_create(struct ph_heap *heap, unsigned long nr_pages);
+void ph_region_unmap(struct ph_region *region);
+void ph_region_put(struct ph_region *region);
+
+/* commit.c */
+int ph_commit_pages(struct ph_region *region, unsigned long first,
+		    unsigned long nr, bool backed);
+void ph_decommit_pages(struct ph_region *region, unsigned long first,
+		       unsigned long nr);
+void ph_commit_release(struct ph_region *region);
+vm_fault_t ph_commit_fault(struct ph_region *region, struct vm_fault *vmf);
+void ph_commit_zero(struct ph_region *region, unsigned long addr,
+		    unsigned long bytes);
+int ph_commit_copy(struct ph_region *dst, unsigned long dst_addr,
+		   struct ph_region *src, unsigned long src_addr,
+		   unsigned long bytes);
+void ph_commit_move(struct ph_region *dst, unsigned long dst_first,
+		    struct ph_region *src, unsigned long src_first,
+		    unsigned long nr);
+unsigned long ph_commit_resident(struct ph_region *region);
+void ph_commit_exit(struct ph_region *region);
+
+/* limits.c */
+void ph_limit_init(struct ph_limit *limit, struct ph_limit *parent,
+		   unsigned long hard_pages);
+int ph_limit_charge(struct ph_limit *limit, unsigned long nr_pages);
+void ph_limit_uncharge(struct ph_limit *limit, unsigned long nr_pages);
+struct ph_user *ph_user_get(kuid_t uid);
+void ph_user_put(struct ph_user *user);
+int ph_limits_init(void);
+
+#endif /* _PRIVHEAP_INTERNAL_H */

@@ -1,0 +1,51 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * The module's ladder: what is set up, in which order, and its mirror.
+ */
+#include <linux/miscdevice.h>
+#include <linux/module.h>
+
+#include "internal.h"
+
+static ushort mode = 0600;
+module_param(mode, ushort, 0444);
+MODULE_PARM_DESC(mode, "permissions of /dev/privheap (default 0600)");
+
+static struct miscdevice ph_device = {
+	.minor	= MISC_DYNAMIC_MINOR,
+	.name	= "privheap",
+	.fops	= &ph_file_fops,
+};
+
+static int __init ph_init(void)
+{
+	int err;
+
+	err = ph_limits_init();
+	if (err)
+		return err;
+	err = ph_block_cache_init();
+	if (err)
+		return err;
+	ph_device.mode = mode & 0777;
+	err = misc_register(&ph_device);
+	if (err)
+		goto err_block_cache;
+	return 0;
+
+err_block_cache:
+	ph_block_cache_exit();
+	return err;
+}
+
+static void __exit ph_exit(void)
+{
+	misc_deregister(&ph_device);
+	ph_block_cache_exit();
+}
+
+module_init(ph_init);
+module_exit(ph_exit);
+
+MODULE_DESCRIPTION("Private heaps with limits that the kernel enforces");
+MODULE_LICENSE("GPL");

@@ -1,0 +1,331 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Regions: reservations of address space in the program that owns the heap.
+ *
+ * Each heap has a pseudo file, and each region is a shared mapping of a part of
+ * it, made by the module itself inside a call. The mapping is sealed: it cannot
+ * be grown, moved, split, re-protected or inherited. The program may unmap a
+ * whole region; the heap is dead then.
+ *
+ * This file knows VMAs and the pseudo file. What is inside a region, pages and
+ * blocks, it leaves to commit.c and heap.c.
+ */
+#include <linux/file.h>
+#include <linux/fs.h>
+#include <linux/mman.h>
+#include <linux/module.h>
+#include <linux/mount.h>
+#include <linux/pseudo_fs.h>
+#include <linux/slab.h>
+
+#include "internal.h"
+
+#define PH_FS_MAGIC	0x70686561	/* "phea" */
+
+static struct vfsmount *ph_mount;
+static int ph_mount_count;
+
+static int ph_fs_init_context(struct fs_context *fc)
+{
+	return init_pseudo(fc, PH_FS_MAGIC) ? 0 : -ENOMEM;
+}
+
+static struct file_system_type ph_fs_type = {
+	.name			= "privheap",
+	.owner			= THIS_MODULE,
+	.init_fs_context	= ph_fs_init_context,
+	.kill_sb		= kill_anon_super,
+};
+
+static void ph_region_get(struct ph_region *region)
+{
+	refcount_inc(&region->refs);
+}
+
+/**
+ * ph_region_put - drop a reference to a region
+ * @region: gone with the last one
+ */
+void ph_region_put(struct ph_region *region)
+{
+	if (!refcount_dec_and_test(&region->refs))
+		return;
+	ph_commit_exit(region);
+	ph_heap_put(region->heap);
+	kfree(region);
+}
+
+/*
+ * A VMA of a region comes into being inside mremap(), which ph_vma_mremap()
+ * will make fail, or at fork(), when the program undid VM_DONTCOPY with
+ * madvise(). A child gets the VMA, but no page: some kernels have copied its page
+ * table by now, others are about to.
+ */
+static void ph_vma_open(struct vm_area_struct *vma)
+{
+	struct ph_region *region = vma->vm_private_data;
+	struct ph_heap *heap = region->heap;
+
+	ph_region_get(region);
+	if (vma->vm_mm == heap->mm) {
+		mutex_lock(&heap->lock);
+		region->nr_vmas++;
+		mutex_unlock(&heap->lock);
+		return;
+	}
+	vm_flags_set(vma, VM_WIPEONFORK);
+	unmap_mapping_pages(vma->vm_file->f_mapping, region->pgoff,
+			    region->blocks.nr_pages, true);
+}
+
+static void ph_vma_close(struct vm_area_struct *vma)
+{
+	struct ph_region *region = vma->vm_private_data;
+	struct ph_heap *heap = region->heap;
+
+	if (vma->vm_mm == heap->mm)
+		ph_heap_region_unmapped(heap, region);
+	ph_region_put(region);
+}
+
+static int ph_vma_may_split(struct vm_area_struct *vma, unsigned long addr)
+{
+	return -EINVAL;
+}
+
+static int ph_vma_mremap(struct vm_area_struct *vma)
+{
+	return -EINVAL;
+}
+
+static int ph_vma_mprotect(struct vm_area_struct *vma, unsigned long start,
+			   unsigned long end, unsigned long newflags)
+{
+	return -EACCES;
+}
+
+static vm_fault_t ph_vma_fault(struct vm_fault *vmf)
+{
+	struct ph_region *region = vmf->vma->vm_private_data;
+
+	if (unlikely(vmf->vma->vm_mm != region->heap->mm))
+		return VM_FAULT_SIGSEGV;
+	return ph_commit_fault(region, vmf);
+}
+
+/*
+ * Maps nothing, but has to be there: without it the kernel retries each fault
+ * of a file mapping under mmap_lock instead of the VMA's own lock.
+ */
+static vm_fault_t ph_vma_map_pages(struct vm_fault *vmf, pgoff_t start,
+				   pgoff_t end)
+{
+	return 0;
+}
+
+static const struct vm_operations_struct ph_vma_ops = {
+	.open		= ph_vma_open,
+	.close		= ph_vma_close,
+	.may_split	= ph_vma_may_split,
+	.mremap		= ph_vma_mremap,
+	.mprotect	= ph_vma_mprotect,
+	.fault		= ph_vma_fault,
+	.map_pages	= ph_vma_map_pages,
+};
+
+/*
+ * The file of a heap is in no descriptor table, but remap_file_pages() finds it
+ * through a VMA, perhaps a forked one that outlives the heap. Only
+ * ph_region_create() may map it.
+ */
+static struct ph_region *ph_region_being_mapped(struct file *filp)
+{
+	struct ph_region *region = NULL;
+	struct ph_heap *heap;
+
+	rcu_read_lock();
+	heap = READ_ONCE(filp->private_data);
+	if (heap && READ_ONCE(heap->mapper) == current)
+		region = heap->mapping;
+	rcu_read_unlock();
+	return region;
+}
+
+static int ph_region_file_mmap(struct file *filp, struct vm_area_struct *vma)
+{
+	struct ph_region *region = ph_region_being_mapped(filp);
+
+	if (!region)
+		return -EPERM;
+
+	/*
+	 * VM_MIXEDMAP is for vm_insert_page(), which may set it itself only
+	 * under mmap_lock held for writing.
+	 */
+	vm_flags_set(vma, VM_DONTCOPY | VM_DONTEXPAND | VM_MIXEDMAP);
+	if (!(region->heap->flags & PRIVHEAP_CREATE_F_EXEC))
+		vm_flags_clear(vma, VM_MAYEXEC);
+	ph_region_get(region);
+	region->nr_vmas = 1;
+	vma->vm_private_data = region;
+	vma->vm_ops = &ph_vma_ops;
+	return 0;
+}
+
+static unsigned long
+ph_region_file_unmapped_area(struct file *filp, unsigned long addr,
+			     unsigned long len, unsigned long pgoff,
+			     unsigned long flags)
+{
+	unsigned long slack = PH_REGION_ALIGN - PAGE_SIZE;
+
+	if (len + slack < len)
+		return -ENOMEM;
+	addr = mm_get_unmapped_area(current->mm, NULL, 0, len + slack, 0, flags);
+	return IS_ERR_VALUE(addr) ? addr : ALIGN(addr, PH_REGION_ALIGN);
+}
+
+static const struct file_operations ph_region_file_fops = {
+	.owner			= THIS_MODULE,
+	.mmap			= ph_region_file_mmap,
+	.get_unmapped_area	= ph_region_file_unmapped_area,
+};
+
+static struct file *ph_region_file_create(struct ph_heap *heap)
+{
+	struct inode *inode;
+	struct file *filp;
+	char name[32];
+
+	inode = alloc_anon_inode(ph_mount->mnt_sb);
+	if (IS_ERR(inode))
+		return ERR_CAST(inode);
+	clear_nlink(inode);	/* core dumps treat it like shared memory */
+	snprintf(name, sizeof(name), "privheap:%llx", heap->id);
+	/* fput() will drop a reference that alloc_file_pseudo() does not take. */
+	__module_get(THIS_MODULE);
+	filp = alloc_file_pseudo(inode, ph_mount, name, O_RDWR,
+				 &ph_region_file_fops);
+	if (IS_ERR(filp)) {
+		module_put(THIS_MODULE);
+		iput(inode);
+	}
+	return filp;
+}
+
+/**
+ * ph_region_open - give a heap the pseudo file that its regions will map
+ * @heap: the heap
+ *
+ * Context: May sleep.
+ * Return: 0, or -ENOMEM or another error of opening a file.
+ */
+int ph_region_open(struct ph_heap *heap)
+{
+	struct file *filp;
+	int err;
+
+	err = simple_pin_fs(&ph_fs_type, &ph_mount, &ph_mount_count);
+	if (err)
+		return err;
+	filp = ph_region_file_create(heap);
+	if (IS_ERR(filp)) {
+		simple_release_fs(&ph_mount, &ph_mount_count);
+		return PTR_ERR(filp);
+	}
+	filp->private_data = heap;
+	heap->filp = filp;
+	return 0;
+}
+
+/**
+ * ph_region_close - give the pseudo file back
+ * @heap: the heap, which has no region any more. A VMA that is just ending may
+ *	still hold the file, so it forgets the heap.
+ */
+void ph_region_close(struct ph_heap *heap)
+{
+	WRITE_ONCE(heap->filp->private_data, NULL);
+	fput(heap->filp);
+	simple_release_fs(&ph_mount, &ph_mount_count);
+}
+
+static unsigned long ph_region_map(struct ph_heap *heap,
+				   struct ph_region *region)
+{
+	unsigned long prot = PROT_READ | PROT_WRITE;
+	unsigned long addr;
+
+	if (heap->flags & PRIVHEAP_CREATE_F_EXEC)
+		prot |= PROT_EXEC;
+	heap->mapping = region;
+	WRITE_ONCE(heap->mapper, current);
+	addr = vm_mmap(heap->filp, 0, region->blocks.nr_pages << PAGE_SHIFT,
+		       prot, MAP_SHARED | MAP_NORESERVE,
+		       region->pgoff << PAGE_SHIFT);
+	WRITE_ONCE(heap->mapper, NULL);
+	heap->mapping = NULL;
+	return addr;
+}
+
+/**
+ * ph_region_create - reserve address space for a heap
+ * @heap: the heap; the caller is its owner
+ * @nr_pages: how much
+ *
+ * The region is mapped, but belongs to no heap's bookkeeping yet: its pages are
+ * not committed and it has no blocks.
+ *
+ * Context: May sleep; takes mmap_lock. Caller holds heap->grow_lock.
+ * Return: the region with one reference, or ERR_PTR(-ENOMEM), ERR_PTR(-EINTR),
+ * or ERR_PTR(-EACCES) when it may not be executable.
+ */
+struct ph_region *ph_region_create(struct ph_heap *heap, unsigned long nr_pages)
+{
+	struct ph_region *region;
+	unsigned long addr;
+
+	lockdep_assert_held(&heap->grow_lock);
+	if (nr_pages > (ULONG_MAX >> PAGE_SHIFT) - heap->next_pgoff)
+		return ERR_PTR(-ENOMEM);
+	region = kzalloc(sizeof(*region), PH_GFP_META);
+	if (!region)
+		return ERR_PTR(-ENOMEM);
+	refcount_set(&region->refs, 1);
+	INIT_LIST_HEAD(&region->node);
+	xa_init(&region->chunks);
+	refcount_inc(&heap->refs);
+	region->heap = heap;
+	region->pgoff = heap->next_pgoff;
+	region->blocks.nr_pages = nr_pages;
+
+	addr = ph_region_map(heap, region);
+	if (IS_ERR_VALUE(addr)) {
+		ph_region_put(region);
+		/* The only way to lose on permission is to ask for PROT_EXEC. */
+		return ERR_PTR((long)addr == -EPERM ? -EACCES : (long)addr);
+	}
+	heap->next_pgoff += nr_pages;
+	region->blocks.base = addr;
+	return region;
+}
+
+/**
+ * ph_region_unmap - end the reservation of a region
+ * @region: a region that no block bookkeeping knows any more
+ *
+ * In the owner's address space the mapping goes. When the call runs elsewhere
+ * (the file was closed for the last time by somebody else) it stays, with
+ * nothing behind it, until the owner's address space ends.
+ *
+ * Context: May sleep; takes mmap_lock.
+ */
+void ph_region_unmap(struct ph_region *region)
+{
+	struct ph_heap *heap = region->heap;
+
+	if (current->mm != heap->mm || !READ_ONCE(region->nr_vmas))
+		return;
+	/* Fails only for a task that is being killed: exit will unmap it. */
+	vm_munmap(region->blocks.base, region->blocks.nr_pages << PAGE_SHIFT);
+}
