@@ -244,6 +244,19 @@ static void ph_decommit_range(struct ph_region *region, unsigned long first,
 }
 
 /**
+ * ph_commit_count - count the pages of a region that are committed
+ * @region: of this region
+ *
+ * Context: Caller holds ph_heap.lock.
+ * Return: how many there are.
+ */
+unsigned long ph_commit_count(struct ph_region *region)
+{
+	lockdep_assert_held(&region->heap->lock);
+	return ph_count_committed(region, 0, region->blocks.nr_pages);
+}
+
+/**
  * ph_decommit_pages - decommit a range of pages
  * @region: of this region
  * @first: first page

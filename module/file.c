@@ -188,6 +188,58 @@ static int ph_ioctl_size(struct ph_call *call)
 	return err ?: ph_call_answer(call);
 }
 
+static int ph_ioctl_compact(struct ph_call *call)
+{
+	struct ph_heap *heap = ph_heap_get(call->file, call->arg.compact.heap);
+	int err;
+
+	if (!heap)
+		return -ENXIO;
+	err = ph_heap_compact(heap, &call->arg.compact);
+	ph_heap_put(heap);
+	return err ?: ph_call_answer(call);
+}
+
+/* Walks with a page of entries, and copies out what of it was filled. */
+static int ph_ioctl_walk_entries(struct ph_call *call, struct ph_heap *heap)
+{
+	struct privheap_walk *arg = &call->arg.walk;
+	struct privheap_entry *entries;
+	int nr;
+
+	entries = (void *)get_zeroed_page(PH_GFP_META);
+	if (!entries)
+		return -ENOMEM;
+	nr = ph_walk(heap, arg, entries,
+		     min_t(u32, arg->nr_entries, PAGE_SIZE / sizeof(*entries)));
+	if (nr > 0 && copy_to_user(u64_to_user_ptr(arg->entries), entries,
+				   nr * sizeof(*entries)))
+		nr = -EFAULT;
+	free_page((unsigned long)entries);
+	if (nr < 0)
+		return nr;
+	arg->out_nr_entries = nr;
+	return 0;
+}
+
+static int ph_ioctl_walk(struct ph_call *call)
+{
+	struct privheap_walk *arg = &call->arg.walk;
+	struct ph_heap *heap;
+	int err;
+
+	if (arg->__reserved || !arg->nr_entries)
+		return -EINVAL;
+	if (arg->after_kind > PRIVHEAP_ENTRY_RESERVED)
+		return -EOPNOTSUPP;
+	heap = ph_heap_get(call->file, arg->heap);
+	if (!heap)
+		return -ENXIO;
+	err = ph_ioctl_walk_entries(call, heap);
+	ph_heap_put(heap);
+	return err ?: ph_call_answer(call);
+}
+
 /**
  * struct ph_ioctl - one call
  * @size: of its structure as the module knows it
@@ -219,6 +271,8 @@ static const struct ph_ioctl ph_ioctls[] = {
 	PH_IOCTL(REALLOC, realloc, out_addr, PRIVHEAP_REALLOC_F_ALL),
 	PH_IOCTL(FREE, free, addr, 0),
 	PH_IOCTL(SIZE, size, out_capacity_bytes, 0),
+	PH_IOCTL(WALK, walk, __reserved, 0),
+	PH_IOCTL(COMPACT, compact, out_largest_free_bytes, 0),
 };
 
 /* Every structure starts with these two. */

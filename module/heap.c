@@ -43,7 +43,14 @@ static const struct ph_block_ops ph_heap_block_ops = {
 	.decommit	= ph_heap_decommit,
 };
 
-static int ph_heap_check_locked(struct ph_heap *heap)
+/**
+ * ph_heap_check_locked - may a call work on this heap?
+ * @heap: the heap
+ *
+ * Context: Caller holds ph_heap.lock.
+ * Return: 0, -EIDRM when the heap is dead, -ENXIO when it is being destroyed.
+ */
+int ph_heap_check_locked(struct ph_heap *heap)
 {
 	lockdep_assert_held(&heap->lock);
 	if (likely(heap->state == PH_HEAP_LIVE))
@@ -62,8 +69,15 @@ static bool ph_heap_dedicates(struct ph_heap *heap, unsigned long bytes)
 	return ph_heap_growable(heap) && bytes > PH_REGION_BLOCK_BYTES;
 }
 
-static struct ph_region *ph_heap_find_region(struct ph_heap *heap,
-					     unsigned long addr)
+/**
+ * ph_heap_find_region - find the region that an address lies in
+ * @heap: a live heap
+ * @addr: any address
+ *
+ * Context: Caller holds ph_heap.lock.
+ * Return: the region, or NULL.
+ */
+struct ph_region *ph_heap_find_region(struct ph_heap *heap, unsigned long addr)
 {
 	struct ph_region *first = heap->first;
 
@@ -105,6 +119,8 @@ static int ph_heap_attach_locked(struct ph_heap *heap, struct ph_region *region,
 		ph_block_region_remove(&heap->store, &region->blocks);
 		return -ENOMEM;
 	}
+	region->number = dedicated ? PRIVHEAP_ENTRY_OWN_REGION :
+				     heap->nr_ordinary++;
 	list_add_tail(&region->node, &heap->regions);
 	heap->nr_regions++;
 	heap->nr_mapped++;
@@ -480,6 +496,28 @@ int ph_heap_size(struct ph_heap *heap, struct privheap_size *arg)
 	arg->out_bytes = block.bytes;
 	arg->out_capacity_bytes = block.capacity;
 	return 0;
+}
+
+/**
+ * ph_heap_compact - give back what is committed but unused
+ * @heap: which
+ * @arg: receives the length of the largest free range that stays committed
+ *
+ * Context: May sleep; takes ph_heap.lock.
+ * Return: 0, -ENXIO, -EIDRM.
+ */
+int ph_heap_compact(struct ph_heap *heap, struct privheap_compact *arg)
+{
+	int err;
+
+	mutex_lock(&heap->lock);
+	err = ph_heap_check_locked(heap);
+	if (!err) {
+		ph_block_trim(&heap->store);
+		arg->out_largest_free_bytes = ph_walk_largest_free(heap);
+	}
+	mutex_unlock(&heap->lock);
+	return err;
 }
 
 /**

@@ -143,6 +143,8 @@ enum ph_heap_state {
  * @first: the region that was created first; NULL only in a dead heap (@lock)
  * @others: all regions but the first, by address (@lock)
  * @nr_regions: (@lock)
+ * @nr_ordinary: ordinary regions that there ever were; none goes before the
+ *	heap does (@lock)
  * @nr_mapped: regions that have a VMA in @mm (@lock)
  * @reserved_pages: of all regions (@lock)
  * @next_pgoff: where the next region starts in @filp (@grow_lock)
@@ -167,6 +169,7 @@ struct ph_heap {
 	enum ph_heap_state state;
 	unsigned int nr_regions;
 	unsigned int nr_mapped;
+	u32 nr_ordinary;
 	struct list_head regions;
 	struct ph_region *first;
 	struct maple_tree others;
@@ -181,6 +184,8 @@ struct ph_heap {
  * @refs: the heap's and one for each VMA
  * @heap: holds a reference (constant)
  * @node: in ph_heap.regions (ph_heap.lock)
+ * @number: of the ordinary regions of its heap, in order of creation; or
+ *	PRIVHEAP_ENTRY_OWN_REGION (constant after attach)
  * @pgoff: where it starts in ph_heap.filp (constant)
  * @nr_vmas: VMAs of the heap's own mm that map it: one, for a moment two inside
  *	mremap(), and none once the program unmapped it (ph_heap.lock)
@@ -195,6 +200,7 @@ struct ph_region {
 	struct ph_heap *heap;
 	struct list_head node;
 	pgoff_t pgoff;
+	u32 number;
 	unsigned int nr_vmas;
 	unsigned long nr_kept_pages;
 	struct xarray chunks;
@@ -239,6 +245,8 @@ struct ph_call {
 		struct privheap_realloc realloc;
 		struct privheap_free free;
 		struct privheap_size size;
+		struct privheap_walk walk;
+		struct privheap_compact compact;
 	} arg;
 };
 
@@ -267,6 +275,8 @@ int ph_answer_fault_in(void __user *answer);
 int ph_call_answer(struct ph_call *call);
 
 /* heap.c */
+int ph_heap_check_locked(struct ph_heap *heap);
+struct ph_region *ph_heap_find_region(struct ph_heap *heap, unsigned long addr);
 int ph_heap_create(struct ph_call *call);
 void ph_heap_destroy(struct ph_heap *heap);
 void ph_heap_put(struct ph_heap *heap);
@@ -278,6 +288,13 @@ int ph_heap_realloc(struct ph_heap *heap, const struct privheap_realloc *arg,
 		    u64 __user *answer);
 int ph_heap_free(struct ph_heap *heap, unsigned long addr);
 int ph_heap_size(struct ph_heap *heap, struct privheap_size *arg);
+
+int ph_heap_compact(struct ph_heap *heap, struct privheap_compact *arg);
+
+/* walk.c */
+int ph_walk(struct ph_heap *heap, struct privheap_walk *arg,
+	    struct privheap_entry *entries, unsigned int nr_entries);
+unsigned long ph_walk_largest_free(struct ph_heap *heap);
 
 /* region.c */
 int ph_region_open(struct ph_heap *heap);
@@ -302,6 +319,7 @@ void ph_commit_move(struct ph_region *dst, unsigned long dst_first,
 		    struct ph_region *src, unsigned long src_first,
 		    unsigned long nr);
 unsigned long ph_commit_resident(struct ph_region *region);
+unsigned long ph_commit_count(struct ph_region *region);
 void ph_commit_exit(struct ph_region *region);
 
 /* limits.c */

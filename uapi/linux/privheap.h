@@ -63,6 +63,8 @@
 #define PRIVHEAP_IOC_REALLOC	_IO(PRIVHEAP_IOC_TYPE, 0x05)
 #define PRIVHEAP_IOC_FREE	_IO(PRIVHEAP_IOC_TYPE, 0x06)
 #define PRIVHEAP_IOC_SIZE	_IO(PRIVHEAP_IOC_TYPE, 0x07)
+#define PRIVHEAP_IOC_WALK	_IO(PRIVHEAP_IOC_TYPE, 0x08)
+#define PRIVHEAP_IOC_COMPACT	_IO(PRIVHEAP_IOC_TYPE, 0x09)
 
 /**
  * struct privheap_info - ioctl(PRIVHEAP_IOC_INFO): what this module offers
@@ -284,6 +286,89 @@ struct privheap_size {
 	__aligned_u64 addr;
 	__aligned_u64 out_bytes;
 	__aligned_u64 out_capacity_bytes;
+};
+
+/*
+ * What a walk comes across, by kind:
+ *
+ * PRIVHEAP_ENTRY_REGION: an ordinary region, before what is in it. @bytes is
+ * its length, @capacity_bytes how much of it is committed.
+ *
+ * PRIVHEAP_ENTRY_BLOCK: a live block. @bytes is its requested size,
+ * @capacity_bytes what PRIVHEAP_IOC_SIZE calls so.
+ *
+ * PRIVHEAP_ENTRY_FREE: committed, but no block; @bytes and @capacity_bytes are
+ * its length.
+ *
+ * PRIVHEAP_ENTRY_RESERVED: neither committed nor used; lengths as above.
+ */
+#define PRIVHEAP_ENTRY_REGION		1
+#define PRIVHEAP_ENTRY_BLOCK		2
+#define PRIVHEAP_ENTRY_FREE		3
+#define PRIVHEAP_ENTRY_RESERVED		4
+
+/* struct privheap_entry, @region: the block has a region of its own. */
+#define PRIVHEAP_ENTRY_OWN_REGION	0xffffffffU
+
+/**
+ * struct privheap_entry - one step of PRIVHEAP_IOC_WALK
+ * @addr: where it starts
+ * @bytes: see PRIVHEAP_ENTRY_*
+ * @capacity_bytes: see PRIVHEAP_ENTRY_*
+ * @kind: PRIVHEAP_ENTRY_*
+ * @region: which ordinary region it lies in: 0 for the one created first, and
+ *	so on; or PRIVHEAP_ENTRY_OWN_REGION
+ */
+struct privheap_entry {
+	__aligned_u64 addr;
+	__aligned_u64 bytes;
+	__aligned_u64 capacity_bytes;
+	__u32 kind;
+	__u32 region;
+};
+
+/**
+ * struct privheap_walk - ioctl(PRIVHEAP_IOC_WALK): list what is in a heap
+ * @size: sizeof(struct privheap_walk)
+ * @flags: must be 0
+ * @heap: id of the heap
+ * @entries: pointer to an array of struct privheap_entry that is filled
+ * @nr_entries: its length, at least 1; the call may fill less of it
+ * @after_kind: kind of the entry after which to go on; 0 to begin
+ * @after_addr: its address; it must still be such an entry, otherwise ENOENT
+ * @out_nr_entries: how many were filled; 0 at the end of the heap
+ * @__reserved: must be 0
+ *
+ * First come the ordinary regions in order of their creation, each with its
+ * contents by address, then the blocks with a region of their own in order of
+ * creation. All state is in the entry that the caller passes back, so a walk
+ * survives changes between two calls, and a whole walk takes linear time.
+ */
+struct privheap_walk {
+	__u32 size;
+	__u32 flags;
+	__aligned_u64 heap;
+	__aligned_u64 entries;
+	__u32 nr_entries;
+	__u32 after_kind;
+	__aligned_u64 after_addr;
+	__u32 out_nr_entries;
+	__u32 __reserved;
+};
+
+/**
+ * struct privheap_compact - ioctl(PRIVHEAP_IOC_COMPACT): give back what is unused
+ * @size: sizeof(struct privheap_compact)
+ * @flags: must be 0
+ * @heap: id of the heap
+ * @out_largest_free_bytes: length of the largest range that is committed and
+ *	free, after the empty spans that were kept have been given back
+ */
+struct privheap_compact {
+	__u32 size;
+	__u32 flags;
+	__aligned_u64 heap;
+	__aligned_u64 out_largest_free_bytes;
 };
 
 #endif /* _UAPI_LINUX_PRIVHEAP_H */
