@@ -371,15 +371,15 @@ static struct ph_run *ph_run_find_free(struct ph_block_store *store,
 	}
 }
 
-/* Makes the part of a free run that ends or starts at a border a run again. */
-static void ph_run_split_off(struct ph_block_store *store, struct ph_run *part,
+/* Makes pages that no run has a free run. */
+static void ph_run_init_free(struct ph_block_store *store, struct ph_run *run,
 			     unsigned long first, unsigned long end)
 {
-	part->start = part->region->base + (first << PAGE_SHIFT);
-	part->nr_pages = end - first;
-	part->kind = PH_RUN_FREE;
-	ph_run_map(part, part);
-	ph_bin_insert(store, part);
+	run->start = run->region->base + (first << PAGE_SHIFT);
+	run->nr_pages = end - first;
+	run->kind = PH_RUN_FREE;
+	ph_run_map(run, run);
+	ph_bin_insert(store, run);
 }
 
 /*
@@ -419,9 +419,9 @@ static struct ph_run *ph_run_take(struct ph_block_store *store,
 	run->start = region->base + (first << PAGE_SHIFT);
 	run->nr_pages = nr_pages;
 	if (head)
-		ph_run_split_off(store, head, old_first, first);
+		ph_run_init_free(store, head, old_first, first);
 	if (tail)
-		ph_run_split_off(store, tail, end, old_end);
+		ph_run_init_free(store, tail, end, old_end);
 	return run;
 
 err_prune:
@@ -574,9 +574,10 @@ static bool ph_slot_is_free(const struct ph_run *run, unsigned int slot)
 }
 
 /*
- * The slot that an address in a span belongs to. The reciprocal is too large by
- * less than slot_bytes / 2^32 of it, and offsets are below 2^17, slots at most
- * 2^14 long: the error stays below what could reach the next slot.
+ * The slot that an address in a span belongs to. This is offset / slot_bytes:
+ * the reciprocal is less than 1 too large, so the product, before the shift, is
+ * too large by less than the offset; to reach the next slot, it would have to be
+ * 2^32 / slot_bytes, and offsets are below 2^17, slots no longer than 2^14.
  */
 static unsigned int ph_slot_at(const struct ph_run *run, unsigned long addr)
 {
@@ -1061,7 +1062,7 @@ static int ph_large_grow(struct ph_block_store *store, struct ph_run *run,
 	run->nr_pages = nr_pages;
 	ph_run_map(run, run);
 	if (end < next_end)
-		ph_run_split_off(store, next, end, next_end);
+		ph_run_init_free(store, next, end, next_end);
 	else
 		ph_run_destroy(store, next);
 	ph_map_prune(store, run, border, border);
@@ -1251,7 +1252,7 @@ int ph_block_region_add(struct ph_block_store *store,
 		ph_run_destroy(store, run);
 		return -ENOMEM;
 	}
-	ph_run_split_off(store, run, 0, nr_pages);
+	ph_run_init_free(store, run, 0, nr_pages);
 	return 0;
 }
 
