@@ -1,0 +1,104 @@
+# SPDX-License-Identifier: GPL-2.0-only
+#
+# privheap: everything that can be made; "make help" lists it.
+
+# Which of Debian's kernels: those that the module is built for and tested on.
+KERNEL ?= 6.1 6.12
+# Which tests; all if empty.
+SUBJECT ?=
+
+PREFIX ?= /usr/local
+DESTDIR ?=
+
+MAKEFLAGS += --no-print-directory
+# What the user of sudo builds shall stay theirs.
+as_user := $(if $(SUDO_USER),setpriv --reuid $(SUDO_UID) --regid $(SUDO_GID) --init-groups)
+release := $(shell uname -r)
+newest := $(lastword $(KERNEL))
+
+.PHONY: all help modules lib selftests demo run test bench check load unload \
+	install clean deps
+
+all: modules lib
+
+help:
+	@echo 'make              the module for both kernels, and the library'
+	@echo 'make run          the demonstrations, in a virtual machine'
+	@echo 'make test         all tests, in virtual machines'
+	@echo 'make bench        the benchmarks, in a virtual machine with counted time'
+	@echo 'make check        what gcc, sparse, shellcheck and codespell find'
+	@echo 'sudo make load    build for the running kernel, load, run the demonstrations'
+	@echo 'sudo make unload  take the module out of the running kernel'
+	@echo 'make install      the library, to DESTDIR and PREFIX ($(PREFIX))'
+	@echo
+	@echo 'make modules      the module for both kernels, in build/RELEASE/module/'
+	@echo 'make lib          libheapdev, in build/lib/'
+	@echo 'make selftests    the test programs, in build/selftests/'
+	@echo 'make demo         the demonstration programs'
+	@echo 'make deps         all packages that the targets above need'
+	@echo 'make clean        remove what was built'
+	@echo
+	@echo 'KERNEL=6.12       for one kernel only'
+	@echo 'SUBJECT=heap      one subject of the tests only'
+	@echo
+	@echo 'Packages that a target misses are installed first if root makes it.'
+
+# --- Packages
+
+# What a target needs is looked up each time, which takes a tenth of a second.
+deps: deps-build deps-vm deps-programs deps-kselftest deps-check \
+	$(addprefix deps-headers-,$(KERNEL))
+
+deps-%:
+	@scripts/deps $*
+
+# --- Build
+
+modules: $(addprefix module-,$(KERNEL))
+
+module-%: deps-build deps-headers-%
+	@scripts/build-module $*
+
+lib: deps-build
+	@$(MAKE) -C libheapdev
+
+selftests: lib deps-programs deps-kselftest
+	@$(MAKE) -C selftests
+
+demo: lib deps-programs
+	@$(MAKE) -C demo
+
+# --- Use
+
+run: module-$(newest) demo deps-vm
+	@selftests/vm/run --kernel $(newest) -- demo/run
+
+test: modules selftests deps-vm
+	@scripts/test '$(KERNEL)' $(SUBJECT)
+
+bench: module-$(newest) lib deps-vm
+	@$(MAKE) -C bench
+	@selftests/vm/run --kernel $(newest) --icount --timeout 1800 -- bench/run
+
+check: deps-build deps-check $(addprefix deps-headers-,$(KERNEL)) lib
+	@scripts/check $(KERNEL)
+	@$(MAKE) -C libheapdev check
+
+load: root-only deps-build deps-headers-running deps-programs
+	@$(as_user) $(MAKE) module-running demo
+	@! [ -d /sys/module/privheap ] || rmmod privheap
+	insmod build/$(release)/module/privheap.ko
+	@demo/run
+
+unload: root-only
+	rmmod privheap
+
+.PHONY: root-only
+root-only:
+	@[ "$$(id -u)" = 0 ] || { echo 'This needs root: sudo make $(MAKECMDGOALS)' >&2; exit 1; }
+
+install: lib
+	@$(MAKE) -C libheapdev install DESTDIR='$(DESTDIR)' PREFIX='$(PREFIX)'
+
+clean:
+	rm -rf build
