@@ -207,6 +207,7 @@ int ph_commit_pages(struct ph_region *region, unsigned long first,
 		chunk->committed |= ph_chunk_mask(index, first, end);
 		mutex_unlock(&chunk->lock);
 	}
+	ph_limit_note_peak(limit);
 	return 0;
 }
 
@@ -448,32 +449,27 @@ int ph_commit_copy(struct ph_region *dst, unsigned long dst_addr,
 	return 0;
 }
 
-/*
- * Puts memory in a page's place. A program that touched the page before it was
- * told its address has given it memory; it keeps that.
- */
-static void ph_page_adopt(struct ph_region *region, unsigned long n,
-			  struct page *page)
+/* Exchanges the memory of a page, and returns what it had. */
+static struct page *ph_page_exchange(struct ph_region *region, unsigned long n,
+				     struct page *page)
 {
 	struct ph_chunk *chunk = ph_chunk_find(region, n);
 	unsigned int i = n % PH_CHUNK_PAGES;
+	struct page *old;
 
 	mutex_lock(&chunk->lock);
-	if (!chunk->pages[i]) {
-		WRITE_ONCE(chunk->pages[i], page);
-		chunk->nr_resident++;
-		page = NULL;
-	}
+	old = chunk->pages[i];
+	WRITE_ONCE(chunk->pages[i], page);
+	chunk->nr_resident += !!page - !!old;
 	mutex_unlock(&chunk->lock);
-	if (page)
-		put_page(page);
+	return old;
 }
 
 /**
  * ph_commit_move - move the memory of pages to other pages of the heap
  * @dst: region moved to
- * @dst_first: first page moved to; committed, and just been so: none of these
- *	pages holds anything
+ * @dst_first: first page moved to; committed, and just been so: what these pages
+ *	hold is of no interest
  * @src: region moved from
  * @src_first: first page moved from; stays committed, without memory
  * @nr: how many
@@ -481,33 +477,33 @@ static void ph_page_adopt(struct ph_region *region, unsigned long n,
  * Costs a few dozen instructions a page where copying costs hundreds, and cannot
  * fail. Neither range may contain pages that a region keeps for life.
  *
+ * The destination may have memory: in a backed heap, and where the program has
+ * touched it before it was told the address. That is released.
+ *
  * Context: May sleep. Caller holds ph_heap.lock.
  */
 void ph_commit_move(struct ph_region *dst, unsigned long dst_first,
 		    struct ph_region *src, unsigned long src_first,
 		    unsigned long nr)
 {
-	struct ph_chunk *chunk;
+	struct address_space *mapping = dst->heap->filp->f_mapping;
 	struct page *page;
 	unsigned long n;
 
 	lockdep_assert_held(&dst->heap->lock);
 	for (n = 0; n < nr; n++) {
-		chunk = ph_chunk_find(src, src_first + n);
-		mutex_lock(&chunk->lock);
-		page = chunk->pages[(src_first + n) % PH_CHUNK_PAGES];
-		if (page) {
-			WRITE_ONCE(chunk->pages[(src_first + n) % PH_CHUNK_PAGES],
-				   NULL);
-			chunk->nr_resident--;
-		}
-		mutex_unlock(&chunk->lock);
+		page = ph_page_exchange(src, src_first + n, NULL);
 		if (page)
-			ph_page_adopt(dst, dst_first + n, page);
+			page = ph_page_exchange(dst, dst_first + n, page);
+		else if (ph_page_peek(dst, dst_first + n))
+			memzero_page(ph_page_peek(dst, dst_first + n), 0,
+				     PAGE_SIZE);
+		if (page)
+			put_page(page);
 		cond_resched();
 	}
-	unmap_mapping_pages(src->heap->filp->f_mapping, src->pgoff + src_first,
-			    nr, true);
+	unmap_mapping_pages(mapping, src->pgoff + src_first, nr, true);
+	unmap_mapping_pages(mapping, dst->pgoff + dst_first, nr, true);
 }
 
 /**

@@ -124,6 +124,11 @@ static int ph_ioctl_stat(struct ph_call *call)
 	return err ?: ph_call_answer(call);
 }
 
+/*
+ * Calls that hand out a block first write to the place of the answer what is
+ * there already: an answer that cannot be written is refused before anything was
+ * done, and ph_answer() will find the page present.
+ */
 static int ph_ioctl_alloc(struct ph_call *call)
 {
 	struct privheap_alloc __user *uarg = call->uarg;
@@ -139,6 +144,8 @@ static int ph_ioctl_alloc(struct ph_call *call)
 		return -EOPNOTSUPP;
 	if (arg->bytes > ph_max_bytes())
 		return -EOVERFLOW;
+	if (put_user(arg->out_addr, &uarg->out_addr))
+		return -EFAULT;
 	heap = ph_heap_get(call->file, arg->heap);
 	if (!heap)
 		return -ENXIO;
@@ -156,6 +163,8 @@ static int ph_ioctl_realloc(struct ph_call *call)
 
 	if (arg->bytes > ph_max_bytes())
 		return -EOVERFLOW;
+	if (put_user(arg->out_addr, &uarg->out_addr))
+		return -EFAULT;
 	heap = ph_heap_get(call->file, arg->heap);
 	if (!heap)
 		return -ENXIO;

@@ -27,7 +27,8 @@
  * page faults off (ph_answer()), so that the block exists for others exactly if
  * its owner got the address. A fault there does not run the fault handler; it
  * is an error, upon which the call undoes its work, drops the lock, faults the
- * answer's page in and starts again.
+ * answer's page in and starts again. That is rare: such a call has written to
+ * the answer's place before it began.
  *
  * Lifetimes
  *
@@ -69,7 +70,7 @@
  * @hard_pages: the limit; ULONG_MAX for none (atomic, READ_ONCE)
  * @usage_pages: what is charged; never above @hard_pages because of a charge
  *	(atomic)
- * @peak_pages: the most that ever was charged (atomic)
+ * @peak_pages: the most that ever was charged and committed (atomic)
  * @nr_failures: charges that this node refused (atomic)
  */
 struct ph_limit {
@@ -326,6 +327,7 @@ void ph_commit_exit(struct ph_region *region);
 void ph_limit_init(struct ph_limit *limit, struct ph_limit *parent,
 		   unsigned long hard_pages);
 int ph_limit_charge(struct ph_limit *limit, unsigned long nr_pages);
+void ph_limit_note_peak(struct ph_limit *limit);
 void ph_limit_uncharge(struct ph_limit *limit, unsigned long nr_pages);
 struct ph_user *ph_user_get(kuid_t uid);
 void ph_user_put(struct ph_user *user);

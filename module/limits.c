@@ -49,15 +49,6 @@ void ph_limit_init(struct ph_limit *limit, struct ph_limit *parent,
 	atomic_long_set(&limit->nr_failures, 0);
 }
 
-static void ph_limit_note_peak(struct ph_limit *limit, long usage)
-{
-	long peak = atomic_long_read(&limit->peak_pages);
-
-	while (peak < usage &&
-	       !atomic_long_try_cmpxchg(&limit->peak_pages, &peak, usage))
-		;
-}
-
 static bool ph_limit_charge_node(struct ph_limit *limit, unsigned long nr_pages)
 {
 	unsigned long hard = READ_ONCE(limit->hard_pages);
@@ -70,7 +61,6 @@ static bool ph_limit_charge_node(struct ph_limit *limit, unsigned long nr_pages)
 		}
 	} while (!atomic_long_try_cmpxchg(&limit->usage_pages, &usage,
 					  usage + nr_pages));
-	ph_limit_note_peak(limit, usage + nr_pages);
 	return true;
 }
 
@@ -96,6 +86,26 @@ err_uncharge:
 	for (undo = limit; undo != node; undo = undo->parent)
 		atomic_long_sub(nr_pages, &undo->usage_pages);
 	return -EDQUOT;
+}
+
+/**
+ * ph_limit_note_peak - remember the usage if it is the highest so far
+ * @limit: the lowest node that was charged
+ *
+ * Apart from the charge itself, so that one that is taken back at once, because
+ * there was no memory behind it, leaves no trace.
+ */
+void ph_limit_note_peak(struct ph_limit *limit)
+{
+	long usage, peak;
+
+	for (; limit; limit = limit->parent) {
+		usage = atomic_long_read(&limit->usage_pages);
+		peak = atomic_long_read(&limit->peak_pages);
+		while (peak < usage &&
+		       !atomic_long_try_cmpxchg(&limit->peak_pages, &peak, usage))
+			;
+	}
 }
 
 /**
