@@ -494,6 +494,7 @@ static inline int mapping_find(const void *addr, struct mapping *found)
 	struct mapping m;
 	unsigned long kib;
 
+	*found = (struct mapping){ 0 };
 	if (length < 0)
 		return length;
 	for (line = strtok_r(proc_text, "\n", &rest); line;
