@@ -118,15 +118,11 @@ static size_t ph_leaf_bytes(struct ph_block_region *region)
 	return min(region->nr_pages, PH_LEAF_PAGES) * sizeof(struct ph_run *);
 }
 
-static struct ph_run **ph_map_leaf(struct ph_block_region *region,
-				   unsigned long page)
+static noinline struct ph_run **ph_map_load_leaf(struct ph_block_region *region,
+						 unsigned long index)
 {
-	unsigned long index = page / PH_LEAF_PAGES;
-	struct ph_run **leaf;
+	struct ph_run **leaf = xa_load(&region->leaves, index);
 
-	if (likely(index == region->hot_index))
-		return region->hot_leaf;
-	leaf = xa_load(&region->leaves, index);
 	if (leaf) {
 		region->hot_leaf = leaf;
 		region->hot_index = index;
@@ -134,11 +130,24 @@ static struct ph_run **ph_map_leaf(struct ph_block_region *region,
 	return leaf;
 }
 
+static struct ph_run **ph_map_leaf(struct ph_block_region *region,
+				   unsigned long page)
+{
+	unsigned long index = page / PH_LEAF_PAGES;
+
+	if (likely(index == region->hot_index))
+		return region->hot_leaf;
+	return ph_map_load_leaf(region, index);
+}
+
 static struct ph_run *ph_map_get(struct ph_block_region *region,
 				 unsigned long page)
 {
-	struct ph_run **leaf = ph_map_leaf(region, page);
+	struct ph_run **leaf;
 
+	if (likely(page / PH_LEAF_PAGES == region->hot_index))
+		return region->hot_leaf[page % PH_LEAF_PAGES];
+	leaf = ph_map_load_leaf(region, page / PH_LEAF_PAGES);
 	return leaf ? leaf[page % PH_LEAF_PAGES] : NULL;
 }
 
@@ -520,10 +529,12 @@ static unsigned int ph_class_of(unsigned long bytes)
 {
 	unsigned int order;
 
-	if (bytes <= 128)
-		return bytes ? (bytes - 1) / 16 : 0;
-	order = __fls(bytes - 1);
-	return 8 + 4 * (order - 7) + (((bytes - 1) >> (order - 2)) & 3);
+	if (bytes)
+		bytes--;
+	if (bytes < 128)
+		return bytes / 16;
+	order = __fls(bytes);
+	return 8 + 4 * (order - 7) + ((bytes >> (order - 2)) & 3);
 }
 
 /* The class for a size and an alignment; PH_NR_CLASSES for a large block. */
@@ -531,15 +542,17 @@ static unsigned int ph_class_find(unsigned long bytes, unsigned long align)
 {
 	unsigned int class;
 
-	if (bytes > PH_SLOT_MAX_BYTES || align > PAGE_SIZE)
+	if (bytes > PH_SLOT_MAX_BYTES)
 		return PH_NR_CLASSES;
 	class = ph_class_of(bytes);
-	if (align > PH_BLOCK_ALIGN) {
-		/* Spans start at a page, so it is enough to look at the length. */
-		while (class < PH_NR_CLASSES &&
-		       ph_classes[class].slot_bytes % align)
-			class++;
-	}
+	if (likely(align <= PH_BLOCK_ALIGN))
+		return class;
+	if (align > PAGE_SIZE)
+		return PH_NR_CLASSES;
+	/* Spans start at a page, so it is enough to look at the length. */
+	while (class < PH_NR_CLASSES &&
+	       !IS_ALIGNED(ph_classes[class].slot_bytes, align))
+		class++;
 	return class;
 }
 
@@ -587,8 +600,9 @@ static unsigned int ph_slot_at(const struct ph_run *run, unsigned long addr)
 }
 
 /* Uses a free slot of a partial span. */
-static unsigned long ph_slot_take(struct ph_block_store *store,
-				  struct ph_run *run, unsigned long bytes)
+static __always_inline unsigned long
+ph_slot_take(struct ph_block_store *store, struct ph_run *run,
+	     unsigned long bytes)
 {
 	struct ph_class_state *state = &store->classes[run->class];
 	struct ph_span *span = run->span;
@@ -708,7 +722,8 @@ static void ph_span_emptied(struct ph_block_store *store, struct ph_run *run)
 		return;
 	}
 	state->empty = run;
-	list_move_tail(&run->node, &state->partial);
+	if (!list_is_last(&run->node, &state->partial))
+		list_move_tail(&run->node, &state->partial);
 }
 
 static void ph_slot_put(struct ph_block_store *store, struct ph_run *run,
@@ -774,12 +789,22 @@ static struct ph_run *ph_span_find_larger(struct ph_block_store *store,
 					  unsigned long align)
 {
 	while (++class < PH_NR_CLASSES) {
-		if (ph_classes[class].slot_bytes % align == 0 &&
+		if (IS_ALIGNED(ph_classes[class].slot_bytes, align) &&
 		    !list_empty(&store->classes[class].partial))
 			return list_first_entry(&store->classes[class].partial,
 						struct ph_run, node);
 	}
 	return NULL;
+}
+
+static bool ph_align_is_valid(unsigned long align)
+{
+	return is_power_of_2(align) && align <= PH_BLOCK_ALIGN_MAX;
+}
+
+static bool ph_large_overflows(unsigned long bytes, unsigned long align)
+{
+	return bytes > ULONG_MAX - align;
 }
 
 /* How many pages a large block takes; rounding up does not overflow. */
@@ -801,13 +826,17 @@ static void ph_large_init(struct ph_run *run, unsigned long bytes)
 	ph_run_map(run, run);
 }
 
-static int ph_large_alloc(struct ph_block_store *store, unsigned long bytes,
-			  unsigned long align, unsigned long *addr)
+static noinline int ph_large_alloc(struct ph_block_store *store,
+				   unsigned long bytes, unsigned long align,
+				   unsigned long *addr)
 {
-	unsigned long nr_pages = ph_large_pages(bytes);
+	unsigned long nr_pages;
 	struct ph_run *run;
 
 	align = max(align, PAGE_SIZE);
+	if (ph_large_overflows(bytes, align))
+		return -EOVERFLOW;
+	nr_pages = ph_large_pages(bytes);
 	run = ph_run_alloc(store, nr_pages, align);
 	if (IS_ERR(run) && ph_store_trim(store))
 		run = ph_run_alloc(store, nr_pages, align);
@@ -819,9 +848,9 @@ static int ph_large_alloc(struct ph_block_store *store, unsigned long bytes,
 }
 
 /* Finds room for a small block where no span has any. */
-static int ph_slot_alloc_slow(struct ph_block_store *store, unsigned int class,
-			      unsigned long bytes, unsigned long align,
-			      unsigned long *addr)
+static noinline int ph_slot_alloc_slow(struct ph_block_store *store,
+				       unsigned int class, unsigned long bytes,
+				       unsigned long align, unsigned long *addr)
 {
 	struct ph_run *run = ph_span_add(store, class);
 	int err;
@@ -855,15 +884,6 @@ static int ph_slot_alloc(struct ph_block_store *store, unsigned int class,
 	return 0;
 }
 
-static int ph_check_request(unsigned long bytes, unsigned long align)
-{
-	if (!is_power_of_2(align) || align > PH_BLOCK_ALIGN_MAX)
-		return -EINVAL;
-	if (bytes > ULONG_MAX - max(align, PAGE_SIZE))
-		return -EOVERFLOW;
-	return 0;
-}
-
 static void ph_store_count_block(struct ph_block_store *store,
 				 unsigned long bytes)
 {
@@ -893,9 +913,8 @@ int ph_block_alloc(struct ph_block_store *store, unsigned long bytes,
 	unsigned int class;
 	int err;
 
-	err = ph_check_request(bytes, align);
-	if (unlikely(err))
-		return err;
+	if (unlikely(!ph_align_is_valid(align)))
+		return -EINVAL;
 	class = ph_class_find(bytes, align);
 	if (class < PH_NR_CLASSES)
 		err = ph_slot_alloc(store, class, bytes, align, addr);
@@ -925,14 +944,12 @@ int ph_block_alloc_dedicated(struct ph_block_store *store,
 {
 	unsigned long nr_pages;
 	struct ph_run *run;
-	int err;
 
-	if (!region->dedicated)
+	if (!region->dedicated || !ph_align_is_valid(align))
 		return -EINVAL;
-	err = ph_check_request(bytes, align);
-	if (err)
-		return err;
 	align = max(align, PAGE_SIZE);
+	if (ph_large_overflows(bytes, align))
+		return -EOVERFLOW;
 	nr_pages = ph_large_pages(bytes);
 	run = ph_map_get(region, 0);
 	if (run->kind != PH_RUN_FREE || run->nr_pages != region->nr_pages ||
@@ -1107,9 +1124,8 @@ int ph_block_resize(struct ph_block_store *store,
 	struct ph_run *run = block->run;
 	int err;
 
-	err = ph_check_request(bytes, PH_BLOCK_ALIGN);
-	if (err)
-		return err;
+	if (ph_large_overflows(bytes, PAGE_SIZE))
+		return -EOVERFLOW;
 	if (run->kind == PH_RUN_LARGE) {
 		err = ph_large_resize(store, run, bytes);
 		if (err)
