@@ -761,8 +761,7 @@ int ph_heap_create(struct ph_call *call)
 	err = ph_call_answer(call);
 	if (err)
 		goto err_release_id;
-	/* The entry is reserved, so storing needs no memory and cannot fail. */
-	xa_store(&file->heaps, (u32)heap->id, heap, GFP_KERNEL);
+	ph_file_publish(file, heap);
 	return 0;
 
 err_release_id:

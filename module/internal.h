@@ -93,6 +93,9 @@ struct ph_user {
 	unsigned int nr_refs;
 };
 
+/* A lookup in an xarray is a tenth of a call; so few programs need one. */
+#define PH_FIRST_HEAPS	32
+
 /**
  * struct ph_file - an open /dev/privheap
  * @mm: the address space that opened it and alone may use it; pinned with
@@ -101,7 +104,8 @@ struct ph_user {
  * @limit: node of the process; its parent is @user's
  * @generation: upper half of the next heap's id (heaps.xa_lock)
  * @heaps: struct ph_heap by lower half of the id; an entry that is reserved for
- *	a heap in the making reads as NULL
+ *	a heap in the making reads as NULL. Indexes are given from the lowest
+ * @first_heaps: the first entries of @heaps once more (RCU; heaps.xa_lock)
  */
 struct ph_file {
 	struct mm_struct *mm;
@@ -109,6 +113,7 @@ struct ph_file {
 	struct ph_limit limit;
 	u32 generation;
 	struct xarray heaps;
+	struct ph_heap __rcu *first_heaps[PH_FIRST_HEAPS];
 };
 
 /**
@@ -274,6 +279,7 @@ static inline int ph_answer(u64 __user *answer, u64 value)
 extern const struct file_operations ph_file_fops;
 int ph_answer_fault_in(void __user *answer);
 int ph_call_answer(struct ph_call *call);
+void ph_file_publish(struct ph_file *file, struct ph_heap *heap);
 
 /* heap.c */
 int ph_heap_check_locked(struct ph_heap *heap);
