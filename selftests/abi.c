@@ -20,6 +20,8 @@ union call_arg {
 	struct privheap_realloc realloc;
 	struct privheap_free free;
 	struct privheap_size size;
+	struct privheap_walk walk;
+	struct privheap_compact compact;
 };
 
 #define OLD_BYTES	64UL	/* of the block that the calls find */
@@ -29,6 +31,7 @@ FIXTURE(call) {
 	int fd;
 	struct heap heap;
 	char *block;
+	struct privheap_entry entries[4];
 	/* What there was before the call under test. */
 	struct privheap_stat before;
 	int nr_maps;
@@ -37,112 +40,114 @@ FIXTURE(call) {
 /*
  * @nr: the call
  * @size: of its structure
- * @out_offset: where its outputs start, @size if there are none
+ * @out_start, @out_end: where its outputs lie, both @size if there are none
  * @flags: those that are defined
  * @bytes: what to ask for
  */
 FIXTURE_VARIANT(call) {
 	unsigned long nr;
 	__u32 size;
-	__u32 out_offset;
+	__u32 out_start;
+	__u32 out_end;
 	__u32 flags;
 	size_t bytes;
 };
 
+#define CALL_RANGE(name, type, start, end)			\
+	.nr = PRIVHEAP_IOC_##name,				\
+	.size = sizeof(struct privheap_##type),			\
+	.out_start = start,					\
+	.out_end = end
+
+/* A call with outputs, of which @first_out is the first, ... */
+#define CALL_OUT(name, type, first_out)				\
+	CALL_RANGE(name, type,					\
+		   offsetof(struct privheap_##type, first_out),	\
+		   sizeof(struct privheap_##type))
+
+/* ... and one that has only inputs. */
+#define CALL_IN(name, type)					\
+	CALL_RANGE(name, type, sizeof(struct privheap_##type),	\
+		   sizeof(struct privheap_##type))
+
 FIXTURE_VARIANT_ADD(call, info) {
-	.nr = PRIVHEAP_IOC_INFO,
-	.size = sizeof(struct privheap_info),
-	.out_offset = offsetof(struct privheap_info, out_abi_version),
+	CALL_OUT(INFO, info, out_abi_version),
 };
 
 FIXTURE_VARIANT_ADD(call, create_growable) {
-	.nr = PRIVHEAP_IOC_CREATE,
-	.size = sizeof(struct privheap_create),
-	.out_offset = offsetof(struct privheap_create, out_heap),
+	CALL_OUT(CREATE, create, out_heap),
 	.flags = PRIVHEAP_CREATE_F_ALL,
 };
 
 FIXTURE_VARIANT_ADD(call, create_fixed) {
-	.nr = PRIVHEAP_IOC_CREATE,
-	.size = sizeof(struct privheap_create),
-	.out_offset = offsetof(struct privheap_create, out_heap),
+	CALL_OUT(CREATE, create, out_heap),
 	.flags = PRIVHEAP_CREATE_F_ALL,
 	.bytes = MIB,
 };
 
 FIXTURE_VARIANT_ADD(call, destroy) {
-	.nr = PRIVHEAP_IOC_DESTROY,
-	.size = sizeof(struct privheap_destroy),
-	.out_offset = sizeof(struct privheap_destroy),
+	CALL_IN(DESTROY, destroy),
 };
 
 FIXTURE_VARIANT_ADD(call, stat) {
-	.nr = PRIVHEAP_IOC_STAT,
-	.size = sizeof(struct privheap_stat),
-	.out_offset = offsetof(struct privheap_stat, out_create_flags),
+	CALL_OUT(STAT, stat, out_create_flags),
 };
 
 /* A slot of a new span, ... */
 FIXTURE_VARIANT_ADD(call, alloc_slot) {
-	.nr = PRIVHEAP_IOC_ALLOC,
-	.size = sizeof(struct privheap_alloc),
-	.out_offset = offsetof(struct privheap_alloc, out_addr),
+	CALL_OUT(ALLOC, alloc, out_addr),
 	.flags = PRIVHEAP_ALLOC_F_ALL,
 	.bytes = 700,
 };
 
 /* ... whole pages, ... */
 FIXTURE_VARIANT_ADD(call, alloc_pages) {
-	.nr = PRIVHEAP_IOC_ALLOC,
-	.size = sizeof(struct privheap_alloc),
-	.out_offset = offsetof(struct privheap_alloc, out_addr),
+	CALL_OUT(ALLOC, alloc, out_addr),
 	.flags = PRIVHEAP_ALLOC_F_ALL,
 	.bytes = 300 * KIB,
 };
 
 /* ... and a region of its own. */
 FIXTURE_VARIANT_ADD(call, alloc_region) {
-	.nr = PRIVHEAP_IOC_ALLOC,
-	.size = sizeof(struct privheap_alloc),
-	.out_offset = offsetof(struct privheap_alloc, out_addr),
+	CALL_OUT(ALLOC, alloc, out_addr),
 	.flags = PRIVHEAP_ALLOC_F_ALL,
 	.bytes = 3 * MIB,
 };
 
 FIXTURE_VARIANT_ADD(call, realloc_stays) {
-	.nr = PRIVHEAP_IOC_REALLOC,
-	.size = sizeof(struct privheap_realloc),
-	.out_offset = offsetof(struct privheap_realloc, out_addr),
+	CALL_OUT(REALLOC, realloc, out_addr),
 	.flags = PRIVHEAP_REALLOC_F_ALL,
 	.bytes = OLD_BYTES - 1,
 };
 
 FIXTURE_VARIANT_ADD(call, realloc_moves) {
-	.nr = PRIVHEAP_IOC_REALLOC,
-	.size = sizeof(struct privheap_realloc),
-	.out_offset = offsetof(struct privheap_realloc, out_addr),
+	CALL_OUT(REALLOC, realloc, out_addr),
 	.flags = PRIVHEAP_REALLOC_F_ALL,
 	.bytes = 300 * KIB,
 };
 
 FIXTURE_VARIANT_ADD(call, realloc_to_region) {
-	.nr = PRIVHEAP_IOC_REALLOC,
-	.size = sizeof(struct privheap_realloc),
-	.out_offset = offsetof(struct privheap_realloc, out_addr),
+	CALL_OUT(REALLOC, realloc, out_addr),
 	.flags = PRIVHEAP_REALLOC_F_ALL,
 	.bytes = 3 * MIB,
 };
 
 FIXTURE_VARIANT_ADD(call, free) {
-	.nr = PRIVHEAP_IOC_FREE,
-	.size = sizeof(struct privheap_free),
-	.out_offset = sizeof(struct privheap_free),
+	CALL_IN(FREE, free),
 };
 
 FIXTURE_VARIANT_ADD(call, size) {
-	.nr = PRIVHEAP_IOC_SIZE,
-	.size = sizeof(struct privheap_size),
-	.out_offset = offsetof(struct privheap_size, out_bytes),
+	CALL_OUT(SIZE, size, out_bytes),
+};
+
+FIXTURE_VARIANT_ADD(call, walk) {
+	CALL_RANGE(WALK, walk,
+		   offsetof(struct privheap_walk, out_nr_entries),
+		   offsetof(struct privheap_walk, __reserved)),
+};
+
+FIXTURE_VARIANT_ADD(call, compact) {
+	CALL_OUT(COMPACT, compact, out_largest_free_bytes),
 };
 
 FIXTURE_SETUP(call)
@@ -160,8 +165,13 @@ FIXTURE_TEARDOWN(call)
 static void prepare_heap(struct __test_metadata *_metadata,
 			 FIXTURE_DATA(call) *self)
 {
+	char *other;
+
 	ASSERT_EQ(0, heap_create(&self->heap, self->fd));
 	ASSERT_EQ(0, block_alloc(&self->heap, OLD_BYTES, &self->block));
+	/* Something to compact. */
+	ASSERT_EQ(0, block_alloc(&self->heap, 3000, &other));
+	ASSERT_EQ(0, block_free(&self->heap, other));
 	pattern_fill(self->block, OLD_BYTES, OLD_SEED);
 	ASSERT_EQ(0, heap_stat(&self->heap, &self->before));
 	self->nr_maps = maps_heaps();
@@ -195,9 +205,13 @@ static union call_arg prepare(struct __test_metadata *_metadata,
 	case PRIVHEAP_IOC_SIZE:
 		arg.free.addr = (uintptr_t)self->block;
 		break;
+	case PRIVHEAP_IOC_WALK:
+		arg.walk.entries = (uintptr_t)self->entries;
+		arg.walk.nr_entries = ARRAY_SIZE(self->entries);
+		break;
 	}
-	memset((char *)&arg + variant->out_offset, OUT_PATTERN,
-	       variant->size - variant->out_offset);
+	memset((char *)&arg + variant->out_start, OUT_PATTERN,
+	       variant->out_end - variant->out_start);
 	return arg;
 }
 
@@ -229,11 +243,14 @@ static void expect_answered(struct __test_metadata *_metadata,
 			    const FIXTURE_VARIANT(call) *variant,
 			    const union call_arg *before, const char *arg)
 {
-	size_t nr_bytes = variant->size - variant->out_offset;
+	size_t nr_bytes = variant->out_end - variant->out_start;
 
-	EXPECT_EQ(0, memcmp(before, arg, variant->out_offset));
+	EXPECT_EQ(0, memcmp(before, arg, variant->out_start));
+	EXPECT_EQ(0, memcmp((const char *)before + variant->out_end,
+			    arg + variant->out_end,
+			    variant->size - variant->out_end));
 	if (nr_bytes) {
-		EXPECT_FALSE(all_bytes(arg + variant->out_offset, nr_bytes,
+		EXPECT_FALSE(all_bytes(arg + variant->out_start, nr_bytes,
 				       (char)OUT_PATTERN));
 	}
 }
@@ -408,7 +425,7 @@ TEST_F(call, arg_read_only)
 
 	memcpy(mem, &arg, variant->size);
 	ASSERT_EQ(0, mprotect(mem, page, PROT_READ));
-	if (variant->out_offset < variant->size) {
+	if (variant->out_start < variant->out_end) {
 		expect_refused(_metadata, self, variant, EFAULT, mem);
 	} else {
 		EXPECT_EQ(0, privheap_ioctl(self->fd, variant->nr, mem));
@@ -426,19 +443,19 @@ TEST_F(call, answer_half_read_only)
 	union call_arg arg = prepare(_metadata, self, variant);
 	__u32 writable = variant->size / 2;
 
-	if (variant->out_offset == variant->size) {
+	if (variant->out_start == variant->out_end) {
 		memcpy(edge - writable, &arg, variant->size);
 		ASSERT_EQ(0, mprotect(edge, page, PROT_READ));
 		EXPECT_EQ(0, privheap_ioctl(self->fd, variant->nr,
 					    edge - writable));
 	}
-	for (writable = variant->out_offset; writable < variant->size;
+	for (writable = variant->out_start; writable < variant->out_end;
 	     writable += 4) {
 		memcpy(edge - writable, &arg, variant->size);
 		ASSERT_EQ(0, mprotect(edge, page, PROT_READ));
 		EXPECT_EQ(-EFAULT, privheap_ioctl(self->fd, variant->nr,
 						  edge - writable));
-		EXPECT_EQ(0, memcmp(edge - writable, &arg, variant->out_offset));
+		EXPECT_EQ(0, memcmp(edge - writable, &arg, variant->out_start));
 		expect_nothing_done(_metadata, self);
 		ASSERT_EQ(0, mprotect(edge, page, PROT_READ | PROT_WRITE));
 	}
@@ -557,7 +574,7 @@ TEST_F(device, unknown_call)
 	unsigned int nr;
 
 	ASSERT_EQ(0, heap_stat(&self->heap, &before));
-	for (nr = 0x08; nr <= 0xff; nr++) {
+	for (nr = _IOC_NR(PRIVHEAP_IOC_COMPACT) + 1; nr <= 0xff; nr++) {
 		arg = before;
 		EXPECT_EQ(-ENOTTY, privheap_ioctl(self->fd,
 						  _IO(PRIVHEAP_IOC_TYPE, nr),
@@ -587,6 +604,27 @@ TEST_F(device, call_of_other_form)
 		EXPECT_EQ(-ENOTTY, privheap_ioctl(self->fd, calls[i], &arg));
 	}
 	EXPECT_EQ(0, memcmp(&before, &arg, sizeof(arg)));
+}
+
+/* Only one structure has such a member yet. */
+TEST_F(device, reserved_member)
+{
+	struct privheap_entry entry;
+	struct privheap_walk arg = {
+		.size = sizeof(arg),
+		.heap = self->heap.id,
+		.entries = (uintptr_t)&entry,
+		.nr_entries = 1,
+	};
+	unsigned int bit;
+
+	for (bit = 0; bit < 32; bit++) {
+		arg.__reserved = 1U << bit;
+		arg.out_nr_entries = 77;
+		EXPECT_EQ(-EINVAL, privheap_ioctl(self->fd, PRIVHEAP_IOC_WALK,
+						  &arg));
+		EXPECT_EQ(77, arg.out_nr_entries);
+	}
 }
 
 TEST_F(device, no_file_contents)

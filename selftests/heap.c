@@ -1010,13 +1010,17 @@ static void expect_no_heap(struct __test_metadata *_metadata,
 			   const struct heap *heap, char *block)
 {
 	struct privheap_stat stat;
+	struct privheap_entry entry;
 	char *other = block;
+	size_t largest;
 
 	EXPECT_EQ(-ENXIO, heap_stat(heap, &stat));
 	EXPECT_EQ(-ENXIO, block_alloc(heap, 64, &other));
 	EXPECT_EQ(-ENXIO, block_realloc(heap, &other, 128, 0));
 	EXPECT_EQ(-ENXIO, block_size(heap, block));
 	EXPECT_EQ(-ENXIO, block_free(heap, block));
+	EXPECT_EQ(-ENXIO, heap_walk(heap, NULL, &entry, 1));
+	EXPECT_EQ(-ENXIO, heap_compact(heap, &largest));
 	EXPECT_EQ(-ENXIO, heap_destroy(heap));
 }
 

@@ -368,6 +368,8 @@ static void expect_no_heap(struct __test_metadata *_metadata,
 	struct heap heap = { .fd = self->fd, .id = id };
 	char *block = self->blocks[SLOT];
 	struct privheap_stat stat;
+	struct privheap_entry entry;
+	size_t largest;
 
 	EXPECT_EQ(-ENXIO, heap_stat(&heap, &stat));
 	EXPECT_EQ(-ENXIO, block_alloc(&heap, 64, &block));
@@ -375,6 +377,8 @@ static void expect_no_heap(struct __test_metadata *_metadata,
 	EXPECT_EQ(-ENXIO, block_realloc(&heap, &block, 64, 0));
 	EXPECT_EQ(-ENXIO, block_size(&heap, block));
 	EXPECT_EQ(-ENXIO, block_free(&heap, block));
+	EXPECT_EQ(-ENXIO, heap_walk(&heap, NULL, &entry, 1));
+	EXPECT_EQ(-ENXIO, heap_compact(&heap, &largest));
 	EXPECT_EQ(-ENXIO, heap_destroy(&heap));
 	EXPECT_HEAP_STAT(&self->before, &self->heap);
 }

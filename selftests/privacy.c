@@ -63,8 +63,10 @@ static const char *calls_without(int err, const struct heap *heap, char *block)
 {
 	struct privheap_info info;
 	struct privheap_stat stat;
+	struct privheap_entry entry;
 	struct heap other;
 	char *new = block;
+	size_t largest;
 
 	if (privheap_info(heap->fd, &info) != err)
 		return "info";
@@ -82,6 +84,10 @@ static const char *calls_without(int err, const struct heap *heap, char *block)
 		return "size";
 	if (block_free(heap, block) != err)
 		return "free";
+	if (heap_walk(heap, NULL, &entry, 1) != err)
+		return "walk";
+	if (heap_compact(heap, &largest) != err)
+		return "compact";
 	if (heap_destroy(heap) != err)
 		return "destroy";
 	return "none";
@@ -563,7 +569,9 @@ static void expect_dead(struct __test_metadata *_metadata,
 			const struct heap *heap, char *block)
 {
 	struct privheap_stat stat;
+	struct privheap_entry entry;
 	char *other = block;
+	size_t largest;
 
 	ASSERT_EQ(0, heap_stat(heap, &stat));
 	EXPECT_EQ(PRIVHEAP_STAT_S_DEAD, stat.out_state);
@@ -572,6 +580,8 @@ static void expect_dead(struct __test_metadata *_metadata,
 	EXPECT_EQ(-EIDRM, block_realloc(heap, &other, 128, 0));
 	EXPECT_EQ(-EIDRM, block_size(heap, block));
 	EXPECT_EQ(-EIDRM, block_free(heap, block));
+	EXPECT_EQ(-EIDRM, heap_walk(heap, NULL, &entry, 1));
+	EXPECT_EQ(-EIDRM, heap_compact(heap, &largest));
 	EXPECT_HEAP_STAT(&stat, heap);
 }
 

@@ -33,7 +33,10 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "../uapi/linux/privheap.h"
+#include <linux/privheap.h>
+
+/* The harness compares what it is given as it is: EXPECT_EQ(0, an unsigned). */
+#pragma GCC diagnostic ignored "-Wsign-compare"
 
 #define KIB	1024UL
 #define MIB	(1024UL * KIB)
@@ -73,20 +76,29 @@ static inline int privheap_ioctl(int fd, unsigned long call, void *arg)
 	return ioctl(fd, call, arg) ? -errno : 0;
 }
 
-/* @out_offset: where the outputs start, which are last in every structure. */
-static inline int privheap_call(int fd, unsigned long call, void *arg,
-				size_t size, size_t out_offset)
+/* @out_start, @out_end: where the outputs lie in the structure. */
+static inline int privheap_call_range(int fd, unsigned long call, void *arg,
+				      size_t size, size_t out_start,
+				      size_t out_end)
 {
 	char *bytes = arg;
 	char before[256];
 	int ret;
 
-	memset(bytes + out_offset, OUT_PATTERN, size - out_offset);
+	memset(bytes + out_start, OUT_PATTERN, out_end - out_start);
 	memcpy(before, bytes, size);
 	ret = privheap_ioctl(fd, call, arg);
-	if (memcmp(before, bytes, ret ? size : out_offset))
+	if (memcmp(before, bytes, ret ? size : out_start) ||
+	    memcmp(before + out_end, bytes + out_end, size - out_end))
 		return -EPROTO;
 	return ret;
+}
+
+/* The same where outputs come last, from @out_start on. */
+static inline int privheap_call(int fd, unsigned long call, void *arg,
+				size_t size, size_t out_start)
+{
+	return privheap_call_range(fd, call, arg, size, out_start, size);
 }
 
 static inline int privheap_info(int fd, struct privheap_info *info)
@@ -219,6 +231,48 @@ static inline long block_size(const struct heap *heap, const void *block)
 	int ret = block_size_full(heap, block, &bytes, &capacity);
 
 	return ret ? ret : (long)bytes;
+}
+
+static inline int heap_compact(const struct heap *heap, size_t *largest_free)
+{
+	struct privheap_compact arg = {
+		.size = sizeof(arg),
+		.heap = heap->id,
+	};
+	int ret = privheap_call(heap->fd, PRIVHEAP_IOC_COMPACT, &arg,
+				sizeof(arg),
+				offsetof(struct privheap_compact,
+					 out_largest_free_bytes));
+
+	if (!ret)
+		*largest_free = arg.out_largest_free_bytes;
+	return ret;
+}
+
+/*
+ * Goes on behind @after, or begins if that is NULL. Returns how many entries
+ * there were, or a negative errno.
+ */
+static inline int heap_walk(const struct heap *heap,
+			    const struct privheap_entry *after,
+			    struct privheap_entry *entries, __u32 nr_entries)
+{
+	struct privheap_walk arg = {
+		.size = sizeof(arg),
+		.heap = heap->id,
+		.entries = (uintptr_t)entries,
+		.nr_entries = nr_entries,
+		.after_kind = after ? after->kind : 0,
+		.after_addr = after ? after->addr : 0,
+	};
+	int ret = privheap_call_range(heap->fd, PRIVHEAP_IOC_WALK, &arg,
+				      sizeof(arg),
+				      offsetof(struct privheap_walk,
+					       out_nr_entries),
+				      offsetof(struct privheap_walk,
+					       __reserved));
+
+	return ret ? ret : (int)arg.out_nr_entries;
 }
 
 /* The state of a heap */
