@@ -1196,6 +1196,21 @@ static bool ph_run_describe(struct ph_run *run, unsigned long cursor,
 }
 
 /**
+ * ph_block_page_is_free - does a page belong to a free run?
+ * @region: the region
+ * @addr: any address in it
+ *
+ * Context: May not sleep. The caller serialises this like any change.
+ * Return: true if it does.
+ */
+bool ph_block_page_is_free(struct ph_block_region *region, unsigned long addr)
+{
+	unsigned long page = (addr - region->base) >> PAGE_SHIFT;
+
+	return ph_map_seek(region, page)->kind == PH_RUN_FREE;
+}
+
+/**
  * ph_block_next - walk through a region by address
  * @region: the region
  * @cursor: where to start, any address; 0 for the first step

@@ -195,6 +195,7 @@ int ph_block_resize(struct ph_block_store *store,
 		    struct ph_block_region *region, struct ph_block *block,
 		    unsigned long bytes);
 void ph_block_trim(struct ph_block_store *store);
+bool ph_block_page_is_free(struct ph_block_region *region, unsigned long addr);
 int ph_block_next(struct ph_block_region *region, unsigned long cursor,
 		  struct ph_block_entry *entry);
 

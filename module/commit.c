@@ -17,7 +17,7 @@
  *   such sections, so that no fault maps the pages any more, then unmaps them,
  *   and only then releases them.
  */
-#include <linux/bitops.h>
+#include <linux/bitmap.h>
 #include <linux/highmem.h>
 #include <linux/mm.h>
 #include <linux/pagemap.h>
@@ -31,16 +31,32 @@
 /* The same where a failure can be reported: no OOM killer. */
 #define PH_GFP_BACKED	(PH_GFP_PAGE | __GFP_RETRY_MAYFAIL | __GFP_NOWARN)
 
-/* Which pages of chunk @index lie in [@first, @end). */
-static u64 ph_chunk_mask(unsigned long index, unsigned long first,
-			 unsigned long end)
+/* How many pages are released in one go. */
+#define PH_RELEASE_BATCH	64
+
+/* Pages @lo .. @hi - 1 of a chunk. */
+struct ph_part {
+	unsigned int lo;
+	unsigned int hi;
+};
+
+/* What of the pages [@first, @end) of a region lies in its chunk @index. */
+static struct ph_part ph_chunk_part(unsigned long index, unsigned long first,
+				    unsigned long end)
 {
 	unsigned long base = index * PH_CHUNK_PAGES;
-	unsigned long lo = max(first, base) - base;
-	unsigned long hi = min(end, base + PH_CHUNK_PAGES) - base;
 
-	return GENMASK_ULL(hi - 1, lo);
+	return (struct ph_part){
+		.lo = max(first, base) - base,
+		.hi = min(end, base + PH_CHUNK_PAGES) - base,
+	};
 }
+
+/* Goes through the chunks that there are for pages [@first, @end). */
+#define ph_for_each_chunk(region, index, chunk, first, end)		\
+	xa_for_each_range(&(region)->chunks, index, chunk,		\
+			  (first) / PH_CHUNK_PAGES,			\
+			  ((end) - 1) / PH_CHUNK_PAGES)
 
 static struct ph_chunk *ph_chunk_find(struct ph_region *region,
 				      unsigned long page)
@@ -48,22 +64,48 @@ static struct ph_chunk *ph_chunk_find(struct ph_region *region,
 	return xa_load(&region->chunks, page / PH_CHUNK_PAGES);
 }
 
-static struct ph_chunk *ph_chunk_create(struct ph_region *region,
-					unsigned long index)
+static void ph_chunk_free(struct ph_chunk *chunk)
 {
-	unsigned long nr = min(region->blocks.nr_pages - index * PH_CHUNK_PAGES,
-			       PH_CHUNK_PAGES);
+	if (chunk->pages != chunk->few)
+		free_page((unsigned long)chunk->pages);
+	kfree(chunk);
+}
+
+/*
+ * The pointers of a whole chunk fill a page, and get one. Slabs for objects of
+ * that size are of a higher order, and to free several of these in a row makes
+ * the page allocator empty its per-CPU lists: that cost a quarter of a destroy.
+ */
+static struct ph_chunk *ph_chunk_alloc(unsigned long nr_pages)
+{
+	bool few = nr_pages * sizeof(struct page *) <= PAGE_SIZE / 4;
 	struct ph_chunk *chunk;
 
-	chunk = kzalloc(struct_size(chunk, pages, nr), PH_GFP_META);
+	chunk = kzalloc(struct_size(chunk, few, few ? nr_pages : 0), PH_GFP_META);
 	if (!chunk)
 		return NULL;
 	mutex_init(&chunk->lock);
-	if (xa_is_err(xa_store(&region->chunks, index, chunk, PH_GFP_META))) {
+	chunk->pages = few ? chunk->few : (void *)get_zeroed_page(PH_GFP_META);
+	if (!chunk->pages) {
 		kfree(chunk);
 		return NULL;
 	}
 	return chunk;
+}
+
+static int ph_chunk_create(struct ph_region *region, unsigned long index)
+{
+	struct ph_chunk *chunk;
+
+	chunk = ph_chunk_alloc(min(region->blocks.nr_pages -
+				   index * PH_CHUNK_PAGES, PH_CHUNK_PAGES));
+	if (!chunk)
+		return -ENOMEM;
+	if (xa_is_err(xa_store(&region->chunks, index, chunk, PH_GFP_META))) {
+		ph_chunk_free(chunk);
+		return -ENOMEM;
+	}
+	return 0;
 }
 
 /* Makes sure that there is a chunk for each page in [@first, @end). */
@@ -71,14 +113,23 @@ static int ph_chunks_create(struct ph_region *region, unsigned long first,
 			    unsigned long end)
 {
 	unsigned long index;
+	int err = 0;
 
-	for (index = first / PH_CHUNK_PAGES; index * PH_CHUNK_PAGES < end;
-	     index++) {
-		if (!xa_load(&region->chunks, index) &&
-		    !ph_chunk_create(region, index))
-			return -ENOMEM;
+	for (index = first / PH_CHUNK_PAGES;
+	     !err && index * PH_CHUNK_PAGES < end; index++) {
+		if (!xa_load(&region->chunks, index))
+			err = ph_chunk_create(region, index);
 	}
-	return 0;
+	return err;
+}
+
+static unsigned int ph_chunk_count(struct ph_chunk *chunk, struct ph_part part)
+{
+	unsigned int lo = part.lo, hi, nr = 0;
+
+	for_each_set_bitrange_from(lo, hi, chunk->committed, part.hi)
+		nr += hi - lo;
+	return nr;
 }
 
 static unsigned long ph_count_committed(struct ph_region *region,
@@ -87,61 +138,90 @@ static unsigned long ph_count_committed(struct ph_region *region,
 	struct ph_chunk *chunk;
 	unsigned long index, nr = 0;
 
-	xa_for_each_range(&region->chunks, index, chunk, first / PH_CHUNK_PAGES,
-			  (end - 1) / PH_CHUNK_PAGES)
-		nr += hweight64(chunk->committed &
-				ph_chunk_mask(index, first, end));
+	ph_for_each_chunk(region, index, chunk, first, end)
+		nr += ph_chunk_count(chunk, ph_chunk_part(index, first, end));
 	return nr;
 }
 
-/* Gives page @i of a chunk memory if it has none. Caller holds the lock. */
-static struct page *ph_chunk_page_locked(struct ph_chunk *chunk, unsigned int i,
-					 gfp_t gfp)
+/* Takes the memory of pages away; they are mapped nowhere. */
+static void ph_chunk_release(struct ph_chunk *chunk, struct ph_part part)
 {
-	struct page *page = chunk->pages[i];
-
-	lockdep_assert_held(&chunk->lock);
-	if (page)
-		return page;
-	page = alloc_page(gfp);
-	if (!page)
-		return NULL;
-	chunk->nr_resident++;
-	WRITE_ONCE(chunk->pages[i], page);
-	return page;
-}
-
-/* Takes the memory of the pages in @mask away; they are mapped nowhere. */
-static void ph_chunk_release(struct ph_chunk *chunk, u64 mask)
-{
-	struct page *pages[PH_CHUNK_PAGES];
+	struct page *batch[PH_RELEASE_BATCH];
 	unsigned int i, nr = 0;
 
 	mutex_lock(&chunk->lock);
-	for (; mask && chunk->nr_resident; mask &= mask - 1) {
-		i = __ffs64(mask);
+	for (i = part.lo; i < part.hi && chunk->nr_resident; i++) {
 		if (!chunk->pages[i])
 			continue;
-		pages[nr++] = chunk->pages[i];
+		batch[nr++] = chunk->pages[i];
 		WRITE_ONCE(chunk->pages[i], NULL);
 		chunk->nr_resident--;
+		if (nr == PH_RELEASE_BATCH) {
+			release_pages(batch, nr);
+			nr = 0;
+		}
 	}
 	mutex_unlock(&chunk->lock);
 	if (nr)
-		release_pages(pages, nr);
+		release_pages(batch, nr);
+}
+
+/* The memory of page @n, or NULL; stays while the caller holds ph_heap.lock. */
+static struct page *ph_page_peek(struct ph_region *region, unsigned long n)
+{
+	struct ph_chunk *chunk = ph_chunk_find(region, n);
+
+	return chunk ? READ_ONCE(chunk->pages[n % PH_CHUNK_PAGES]) : NULL;
+}
+
+/* Puts *@fresh in the place of page @i, unless that has memory already. */
+static struct page *ph_chunk_fill_locked(struct ph_chunk *chunk, unsigned int i,
+					 struct page **fresh)
+{
+	lockdep_assert_held(&chunk->lock);
+	if (!chunk->pages[i] && *fresh) {
+		WRITE_ONCE(chunk->pages[i], *fresh);
+		chunk->nr_resident++;
+		*fresh = NULL;
+	}
+	return chunk->pages[i];
+}
+
+/* Gives page @n memory if it has none; for callers that hold ph_heap.lock. */
+static struct page *ph_page_get(struct ph_region *region, unsigned long n)
+{
+	struct ph_chunk *chunk = ph_chunk_find(region, n);
+	unsigned int i = n % PH_CHUNK_PAGES;
+	struct page *page = READ_ONCE(chunk->pages[i]), *fresh;
+
+	if (page)
+		return page;
+	fresh = alloc_page(PH_GFP_BACKED);
+	if (!fresh)
+		return NULL;
+	mutex_lock(&chunk->lock);
+	page = ph_chunk_fill_locked(chunk, i, &fresh);
+	mutex_unlock(&chunk->lock);
+	if (fresh)
+		__free_page(fresh);
+	return page;
 }
 
 /* Takes memory away from pages in [@first, @end) that are not committed. */
 static void ph_depopulate(struct ph_region *region, unsigned long first,
 			  unsigned long end)
 {
+	struct ph_part part, gap;
 	struct ph_chunk *chunk;
 	unsigned long index;
 
-	xa_for_each_range(&region->chunks, index, chunk, first / PH_CHUNK_PAGES,
-			  (end - 1) / PH_CHUNK_PAGES)
-		ph_chunk_release(chunk, ph_chunk_mask(index, first, end) &
-					~chunk->committed);
+	ph_for_each_chunk(region, index, chunk, first, end) {
+		part = ph_chunk_part(index, first, end);
+		gap.lo = part.lo;
+		for_each_clear_bitrange_from(gap.lo, gap.hi, chunk->committed,
+					     part.hi)
+			ph_chunk_release(chunk, gap);
+	}
 }
 
 /* Gives memory to all pages in [@first, @end), which are not yet committed. */
@@ -149,22 +229,18 @@ static int ph_populate(struct ph_region *region, unsigned long first,
 		       unsigned long end)
 {
 	unsigned long page;
-	struct ph_chunk *chunk;
-	bool done;
+	int err = 0;
 
-	for (page = first; page < end; page++) {
-		chunk = ph_chunk_find(region, page);
-		mutex_lock(&chunk->lock);
-		done = ph_chunk_page_locked(chunk, page % PH_CHUNK_PAGES,
-					    PH_GFP_BACKED);
-		mutex_unlock(&chunk->lock);
-		if (!done || fatal_signal_pending(current)) {
-			ph_depopulate(region, first, end);
-			return done ? -EINTR : -ENOMEM;
-		}
+	for (page = first; page < end && !err; page++) {
+		if (!ph_page_get(region, page))
+			err = -ENOMEM;
+		else if (fatal_signal_pending(current))
+			err = -EINTR;
 		cond_resched();
 	}
-	return 0;
+	if (err)
+		ph_depopulate(region, first, end);
+	return err;
 }
 
 /**
@@ -185,6 +261,7 @@ int ph_commit_pages(struct ph_region *region, unsigned long first,
 	struct ph_limit *limit = &region->heap->limit;
 	unsigned long end = first + nr, index, missing;
 	struct ph_chunk *chunk;
+	struct ph_part part;
 	int err;
 
 	lockdep_assert_held(&region->heap->lock);
@@ -201,10 +278,10 @@ int ph_commit_pages(struct ph_region *region, unsigned long first,
 		ph_limit_uncharge(limit, missing);
 		return err;
 	}
-	xa_for_each_range(&region->chunks, index, chunk, first / PH_CHUNK_PAGES,
-			  (end - 1) / PH_CHUNK_PAGES) {
+	ph_for_each_chunk(region, index, chunk, first, end) {
+		part = ph_chunk_part(index, first, end);
 		mutex_lock(&chunk->lock);
-		chunk->committed |= ph_chunk_mask(index, first, end);
+		bitmap_set(chunk->committed, part.lo, part.hi - part.lo);
 		mutex_unlock(&chunk->lock);
 	}
 	ph_limit_note_peak(limit);
@@ -217,16 +294,15 @@ static void ph_decommit_range(struct ph_region *region, unsigned long first,
 {
 	unsigned long index, nr_committed = 0, nr_resident = 0;
 	struct ph_chunk *chunk;
-	u64 mask;
+	struct ph_part part;
 
 	lockdep_assert_held(&region->heap->lock);
-	xa_for_each_range(&region->chunks, index, chunk, first / PH_CHUNK_PAGES,
-			  (end - 1) / PH_CHUNK_PAGES) {
-		mask = ph_chunk_mask(index, first, end);
+	ph_for_each_chunk(region, index, chunk, first, end) {
+		part = ph_chunk_part(index, first, end);
 		mutex_lock(&chunk->lock);
-		nr_committed += hweight64(chunk->committed & mask);
+		nr_committed += ph_chunk_count(chunk, part);
 		nr_resident += chunk->nr_resident;
-		chunk->committed &= ~mask;
+		bitmap_clear(chunk->committed, part.lo, part.hi - part.lo);
 		mutex_unlock(&chunk->lock);
 	}
 	if (!nr_committed)
@@ -234,10 +310,8 @@ static void ph_decommit_range(struct ph_region *region, unsigned long first,
 	if (nr_resident) {
 		unmap_mapping_pages(region->heap->filp->f_mapping,
 				    region->pgoff + first, end - first, true);
-		xa_for_each_range(&region->chunks, index, chunk,
-				  first / PH_CHUNK_PAGES,
-				  (end - 1) / PH_CHUNK_PAGES) {
-			ph_chunk_release(chunk, ph_chunk_mask(index, first, end));
+		ph_for_each_chunk(region, index, chunk, first, end) {
+			ph_chunk_release(chunk, ph_chunk_part(index, first, end));
 			cond_resched();
 		}
 	}
@@ -288,19 +362,47 @@ void ph_commit_release(struct ph_region *region)
 }
 
 /**
- * ph_commit_exit - free what this file keeps for a region
- * @region: released, mapped nowhere, and no longer used by anybody
+ * ph_commit_exit - decommit everything, and free what this file keeps
+ * @region: the region; its last VMA is just ending, so nothing maps its pages and
+ *	nobody can touch them
+ *
+ * Context: May sleep. Caller holds ph_heap.lock.
  */
 void ph_commit_exit(struct ph_region *region)
 {
+	unsigned long index, nr_committed = 0;
 	struct ph_chunk *chunk;
-	unsigned long index;
+	struct ph_part part;
 
+	lockdep_assert_held(&region->heap->lock);
 	xa_for_each(&region->chunks, index, chunk) {
-		WARN_ON_ONCE(chunk->committed || chunk->nr_resident);
-		kfree(chunk);
+		part = ph_chunk_part(index, 0, region->blocks.nr_pages);
+		nr_committed += ph_chunk_count(chunk, part);
+		ph_chunk_release(chunk, part);
+		ph_chunk_free(chunk);
+		cond_resched();
 	}
 	xa_destroy(&region->chunks);
+	if (nr_committed)
+		ph_limit_uncharge(&region->heap->limit, nr_committed);
+}
+
+/* Maps page @i of a chunk at the place of a fault. */
+static vm_fault_t ph_fault_locked(struct ph_chunk *chunk, unsigned int i,
+				  struct page **fresh, struct vm_fault *vmf)
+{
+	struct page *page;
+	int err;
+
+	if (!test_bit(i, chunk->committed))
+		return VM_FAULT_SIGSEGV;
+	page = ph_chunk_fill_locked(chunk, i, fresh);
+	if (!page)	/* decommitted and committed again meanwhile: try again */
+		return VM_FAULT_NOPAGE;
+	err = vm_insert_page(vmf->vma, vmf->address & PAGE_MASK, page);
+	if (!err || err == -EBUSY)
+		return VM_FAULT_NOPAGE;
+	return WARN_ON_ONCE(err != -ENOMEM) ? VM_FAULT_SIGBUS : VM_FAULT_OOM;
 }
 
 /**
@@ -308,8 +410,9 @@ void ph_commit_exit(struct ph_region *region)
  * @region: that was touched
  * @vmf: the fault, in the heap's own address space
  *
- * Two threads that touch the same page meet at the chunk's lock; the second one
- * finds it mapped, which is no error.
+ * A page is allocated and cleared before the chunk's lock is taken. Two threads
+ * that touch the same page meet there; the second one gives its own back and
+ * finds the first one's mapped, which is no error.
  *
  * Context: Page fault, under mmap_lock or the VMA's lock; may sleep.
  * Return: VM_FAULT_NOPAGE when the page is mapped, VM_FAULT_SIGSEGV when it is
@@ -318,48 +421,25 @@ void ph_commit_exit(struct ph_region *region)
 vm_fault_t ph_commit_fault(struct ph_region *region, struct vm_fault *vmf)
 {
 	unsigned long n = vmf->pgoff - region->pgoff;
+	struct ph_chunk *chunk = ph_chunk_find(region, n);
 	unsigned int i = n % PH_CHUNK_PAGES;
-	struct ph_chunk *chunk = ph_chunk_find(region, n);
-	vm_fault_t ret = VM_FAULT_SIGSEGV;
-	struct page *page;
-	int err;
+	struct page *fresh = NULL;
+	vm_fault_t ret;
 
-	if (!chunk)
+	/* What counts is ph_fault_locked(); this saves a page for nothing. */
+	if (!chunk || !test_bit(i, chunk->committed))
 		return VM_FAULT_SIGSEGV;
+	if (!READ_ONCE(chunk->pages[i])) {
+		fresh = alloc_page(PH_GFP_PAGE);
+		if (!fresh)
+			return VM_FAULT_OOM;
+	}
 	mutex_lock(&chunk->lock);
-	if (!(chunk->committed & BIT_ULL(i)))
-		goto out_unlock;
-	ret = VM_FAULT_OOM;
-	page = ph_chunk_page_locked(chunk, i, PH_GFP_PAGE);
-	if (!page)
-		goto out_unlock;
-	err = vm_insert_page(vmf->vma, vmf->address & PAGE_MASK, page);
-	if (!err || err == -EBUSY)
-		ret = VM_FAULT_NOPAGE;
-	else if (WARN_ON_ONCE(err != -ENOMEM))
-		ret = VM_FAULT_SIGBUS;
-out_unlock:
+	ret = ph_fault_locked(chunk, i, &fresh, vmf);
 	mutex_unlock(&chunk->lock);
+	if (fresh)
+		__free_page(fresh);
 	return ret;
-}
-
-/* The memory of page @n, or NULL; stays while the caller holds ph_heap.lock. */
-static struct page *ph_page_peek(struct ph_region *region, unsigned long n)
-{
-	struct ph_chunk *chunk = ph_chunk_find(region, n);
-
-	return chunk ? READ_ONCE(chunk->pages[n % PH_CHUNK_PAGES]) : NULL;
-}
-
-static struct page *ph_page_get(struct ph_region *region, unsigned long n)
-{
-	struct ph_chunk *chunk = ph_chunk_find(region, n);
-	struct page *page;
-
-	mutex_lock(&chunk->lock);
-	page = ph_chunk_page_locked(chunk, n % PH_CHUNK_PAGES, PH_GFP_BACKED);
-	mutex_unlock(&chunk->lock);
-	return page;
 }
 
 /**

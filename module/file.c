@@ -237,9 +237,13 @@ static int ph_ioctl_size(struct ph_call *call)
 
 static int ph_ioctl_compact(struct ph_call *call)
 {
-	struct ph_heap *heap = ph_heap_get(call->file, call->arg.compact.heap);
+	struct ph_heap *heap;
 	int err;
 
+	err = ph_call_answer(call);	/* before anything is given back */
+	if (err)
+		return err;
+	heap = ph_heap_get(call->file, call->arg.compact.heap);
 	if (!heap)
 		return -ENXIO;
 	err = ph_heap_compact(heap, &call->arg.compact);

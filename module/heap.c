@@ -592,7 +592,7 @@ void ph_heap_region_unmapped(struct ph_heap *heap, struct ph_region *region)
 	mutex_lock(&heap->lock);
 	if (--region->nr_vmas)
 		goto out_unlock;
-	ph_commit_release(region);
+	ph_commit_exit(region);
 	if (list_empty(&region->node))
 		goto out_unlock;
 	if (heap->state == PH_HEAP_LIVE)

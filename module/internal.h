@@ -37,7 +37,7 @@
  * follow VMA -> region -> heap without a lock. Taking a region out of its heap
  * (free of a large block, destroy, or when all regions are unmapped) breaks the
  * circle. Releasing a region empties its chunks under their locks; the chunks
- * themselves go with the region, when nobody can fault any more.
+ * themselves go with the region's last VMA, when nobody can fault any more.
  */
 #ifndef _PRIVHEAP_INTERNAL_H
 #define _PRIVHEAP_INTERNAL_H
@@ -198,7 +198,7 @@ struct ph_heap {
  * @nr_kept_pages: from the start; once committed they stay so until the heap
  *	ends (constant)
  * @chunks: struct ph_chunk by page number / PH_CHUNK_PAGES; grows under
- *	ph_heap.lock, entries stay until the region is freed
+ *	ph_heap.lock, entries stay until the last VMA ends
  */
 struct ph_region {
 	struct ph_block_region blocks;
@@ -212,23 +212,25 @@ struct ph_region {
 	struct xarray chunks;
 };
 
-/* One word of bits for the states of a chunk's pages. */
-#define PH_CHUNK_PAGES	64UL
+/* What one page table, and one huge page, would cover with pages of 4 KiB. */
+#define PH_CHUNK_PAGES	512UL
 
 /**
  * struct ph_chunk - the states of neighbouring pages of a region
  * @lock: taken for every change, by the fault handler too
+ * @nr_resident: pages that are not NULL (@lock)
  * @committed: bit n is set when page n is committed (@lock; changed under
  *	ph_heap.lock as well, so either is enough to read it)
- * @nr_resident: pages that are not NULL (@lock)
- * @pages: the memory; NULL if not resident. Never set while the page is not
+ * @pages: the memory; NULL if not resident. Not set while the page is not
  *	committed, but inside ph_commit_pages() (@lock)
+ * @few: where @pages are if the region is short
  */
 struct ph_chunk {
 	struct mutex lock;
-	u64 committed;
 	unsigned int nr_resident;
-	struct page *pages[];
+	DECLARE_BITMAP(committed, PH_CHUNK_PAGES);
+	struct page **pages;
+	struct page *few[];
 };
 
 /**

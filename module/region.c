@@ -50,7 +50,7 @@ void ph_region_put(struct ph_region *region)
 {
 	if (!refcount_dec_and_test(&region->refs))
 		return;
-	ph_commit_exit(region);
+	WARN_ON_ONCE(!xa_empty(&region->chunks));
 	ph_heap_put(region->heap);
 	kfree(region);
 }

@@ -139,7 +139,8 @@ static bool ph_walk_look_past_kept(struct ph_walk_place *place,
 				  (region->blocks.nr_pages << PAGE_SHIFT);
 	struct ph_block_entry next;
 
-	if (place->cursor != kept_end || kept_end == next_addr)
+	if (place->cursor != kept_end || kept_end == next_addr ||
+	    !ph_block_page_is_free(&region->blocks, kept_end))
 		return false;
 	if (!ph_block_next(&region->blocks, kept_end, &next))
 		next_addr = next.addr;
