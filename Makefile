@@ -57,7 +57,7 @@ deps-%:
 modules: $(addprefix module-,$(KERNEL))
 
 module-%: deps-build deps-headers-%
-	@scripts/build-module $*
+	@+scripts/build-module $*
 
 lib: deps-build
 	@$(MAKE) -C libheapdev
@@ -81,7 +81,7 @@ bench: module-$(newest) lib deps-vm
 	@selftests/vm/run --kernel $(newest) --icount --timeout 1800 -- bench/run
 
 check: deps-build deps-check $(addprefix deps-headers-,$(KERNEL)) lib
-	@scripts/check $(KERNEL)
+	@+scripts/check $(KERNEL)
 	@$(MAKE) -C libheapdev check
 
 load: root-only deps-build deps-headers-running deps-programs
