@@ -1,0 +1,100 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * A world in which the bookkeeping of blocks is tested: regions, pages that can
+ * be committed, and a plain model of the blocks that must be there.
+ *
+ * The model is a table by granule of 16 bytes: which live block has it. The
+ * functions below make a call, check its result against the model, and bring
+ * the model up to date.
+ */
+#ifndef _WORLD_H
+#define _WORLD_H
+
+#include "../../module/block.h"
+
+#define WORLD_REGIONS	8U
+#define WORLD_BLOCKS	110000U
+
+struct world;
+
+/**
+ * struct world_region - a region
+ * @blocks: the bookkeeping under test
+ * @world: where it is
+ * @committed: 1 for a page that is committed
+ * @owner: per granule the id of the block that has it, or 0
+ */
+struct world_region {
+	struct ph_block_region blocks;
+	struct world *world;
+	unsigned char *committed;
+	unsigned int *owner;
+};
+
+struct world_block {
+	unsigned long addr;
+	unsigned long bytes;
+	struct world_region *region;
+};
+
+/**
+ * struct world - everything
+ * @store: the bookkeeping under test
+ * @regions: NULL where there is none
+ * @blocks: live blocks, in no order; the id of one is its index + 1
+ * @nr_blocks: how many
+ * @allocated_bytes: sum of their sizes
+ * @nr_committed: pages that are committed
+ * @max_committed: more are refused with -EDQUOT
+ * @fail_commit_nth: the n-th commit from now on fails; 0 for none
+ * @nr_refused: commits that failed
+ * @nr_full: how often there was no room
+ * @meta_base: shim.alloc_bytes without any metadata
+ */
+struct world {
+	struct ph_block_store store;
+	struct world_region *regions[WORLD_REGIONS];
+	struct world_block blocks[WORLD_BLOCKS];
+	unsigned int nr_blocks;
+	unsigned long allocated_bytes;
+	unsigned long nr_committed;
+	unsigned long max_committed;
+	unsigned long fail_commit_nth;
+	unsigned long nr_refused;
+	unsigned long nr_full;
+	unsigned long meta_base;
+};
+
+struct world *world_create(void);
+void world_destroy(struct world *world);
+
+/* Adds a region of that many pages as number @i. */
+int world_add_region(struct world *world, unsigned int i, unsigned long nr_pages,
+		     bool dedicated);
+/* Removes it, with its blocks. */
+void world_remove_region(struct world *world, unsigned int i);
+
+/* The new block is the last one; world_last() is its index. */
+int world_alloc(struct world *world, unsigned long bytes, unsigned long align);
+int world_alloc_dedicated(struct world *world, unsigned int region,
+			  unsigned long bytes, unsigned long align);
+unsigned int world_last(struct world *world);
+/* The index of the block at an address. */
+unsigned int world_block_at(struct world *world, unsigned long addr);
+/* The last block takes the index of the freed one. */
+void world_free(struct world *world, unsigned int i);
+int world_resize(struct world *world, unsigned int i, unsigned long bytes);
+
+/* The first step of a walk from @cursor, which must not be the end. */
+struct ph_block_entry world_walk(struct world *world, unsigned int region,
+				 unsigned long cursor);
+/* How many steps a walk through a region takes. */
+unsigned int world_count_entries(struct world *world, unsigned int region);
+/* ph_block_find() in a region for any address, checked against the model. */
+void world_find(struct world_region *region, unsigned long addr);
+/* The quick checks; every call above ends with them. */
+void world_check_sums(struct world *world);
+/* Compares everything. */
+void world_check(struct world *world);
+
+#endif /* _WORLD_H */
