@@ -1,0 +1,322 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Measuring, printing and judging; harness.h tells how.
+ */
+#include <getopt.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/utsname.h>
+#include <time.h>
+
+#include "harness.h"
+#include "mark.h"
+
+/* Rounds that differ by more say that something else was measured, too. */
+#define MAX_SPREAD	0.02
+/* Rounds of all cases before the one that is recorded. */
+#define NR_ROUNDS_BEFORE_MARKED	2
+
+static uint32_t random_state;
+
+void bench_die(const char *what)
+{
+	perror(what);
+	exit(2);
+}
+
+unsigned int bench_random(void)
+{
+	random_state ^= random_state << 13;
+	random_state ^= random_state >> 17;
+	random_state ^= random_state << 5;
+	return random_state;
+}
+
+static uint64_t now_ns(void)
+{
+	struct timespec ts;
+
+	clock_gettime(CLOCK_MONOTONIC, &ts);
+	return ts.tv_sec * 1000000000ULL + ts.tv_nsec;
+}
+
+/*
+ * A turn of the loop has two instructions. Do they take two nanoseconds? A loop
+ * in which there was an interrupt is tried again.
+ */
+static bool counts_instructions(void)
+{
+	const unsigned long turns = 100000;
+	unsigned long left;
+	uint64_t elapsed;
+	int tries;
+
+	for (tries = 0; tries < 5; tries++) {
+		left = turns;
+		elapsed = now_ns();
+		asm volatile("1: dec %0; jnz 1b" : "+r"(left) : : "cc");
+		elapsed = now_ns() - elapsed;
+		if (elapsed > 1.98 * turns && elapsed < 2.02 * turns)
+			return true;
+	}
+	return false;
+}
+
+static void begin_round(struct bench_case *c)
+{
+	random_state = 2463534242;
+	if (c->setup)
+		c->setup(c);
+	if (!c->nr_units)
+		c->nr_units = c->nr_steps;
+}
+
+static void end_round(struct bench_case *c)
+{
+	if (c->teardown)
+		c->teardown(c);
+}
+
+static double run_round(struct bench_case *c)
+{
+	uint64_t elapsed;
+	unsigned long i;
+
+	begin_round(c);
+	elapsed = now_ns();
+	for (i = 0; i < c->nr_steps; i++)
+		c->step(c, i);
+	elapsed = now_ns() - elapsed;
+	end_round(c);
+	return (double)elapsed / c->nr_units;
+}
+
+static int compare_costs(const void *a, const void *b)
+{
+	double left = *(const double *)a, right = *(const double *)b;
+
+	return (left > right) - (left < right);
+}
+
+static void measure(const struct bench_subject *subject)
+{
+	struct bench_case *c;
+	int round;
+
+	/* Caches fill and tables grow before it counts. */
+	for (c = subject->cases; c->name; c++)
+		run_round(c);
+	for (round = 0; round < BENCH_NR_ROUNDS; round++) {
+		for (c = subject->cases; c->name; c++)
+			c->costs[round] = run_round(c);
+	}
+	for (c = subject->cases; c->name; c++)
+		qsort(c->costs, BENCH_NR_ROUNDS, sizeof(c->costs[0]), compare_costs);
+}
+
+static struct bench_case *find(const struct bench_subject *subject,
+			       const char *name)
+{
+	struct bench_case *c;
+
+	for (c = subject->cases; c->name; c++) {
+		if (!strcmp(c->name, name))
+			return c;
+	}
+	fprintf(stderr, "%s has no case %s\n", subject->name, name);
+	exit(2);
+}
+
+static void run_marked_round(struct bench_case *c)
+{
+	unsigned long i;
+
+	begin_round(c);
+	for (i = 0; i < c->nr_steps; i++) {
+		MARK_START();
+		c->step(c, i);
+		MARK_STOP();
+	}
+	end_round(c);
+}
+
+/*
+ * Marks the steps of one case for bench/where, in one round after others of all
+ * cases, since what a step costs depends on what went before. Says how many units a
+ * step has.
+ */
+static int run_marked(const struct bench_subject *subject, struct bench_case *marked)
+{
+	struct bench_case *c;
+	int round;
+
+	for (round = 0; round < NR_ROUNDS_BEFORE_MARKED; round++) {
+		for (c = subject->cases; c->name; c++)
+			run_round(c);
+	}
+	for (c = subject->cases; c != marked; c++)
+		run_round(c);
+	run_marked_round(marked);
+	printf("%g\n", (double)marked->nr_units / marked->nr_steps);
+	return 0;
+}
+
+static double lowest(const struct bench_case *c)
+{
+	return c->costs[0];
+}
+
+/* A single round that something else disturbed does no harm. */
+static double spread(const struct bench_case *c)
+{
+	return c->costs[BENCH_NR_ROUNDS / 2] / lowest(c) - 1;
+}
+
+static double ratio(const struct bench_subject *subject,
+		    const struct bench_limit *l)
+{
+	return lowest(find(subject, l->name)) /
+	       (l->times * lowest(find(subject, l->reference)));
+}
+
+/* Returns how many cases are not to be believed. */
+static int print_cases(const struct bench_subject *subject, const char *measure_of,
+		       bool judge)
+{
+	struct bench_case *c;
+	int nr_bad = 0;
+	bool bad;
+
+	printf("%-10s %-24s %14s %-8s %7s\n", subject->name, "case",
+	       measure_of, "per", "spread");
+	for (c = subject->cases; c->name; c++) {
+		bad = judge && spread(c) > MAX_SPREAD;
+		nr_bad += bad;
+		printf("%-10s %-24s %14.1f %-8s %6.2f%%%s\n", "", c->name,
+		       lowest(c), c->unit, 100 * spread(c),
+		       bad ? "  rounds differ too much" : "");
+	}
+	return nr_bad;
+}
+
+/* Returns how many limits are missed. */
+static int print_limits(const struct bench_subject *subject)
+{
+	const struct bench_limit *l;
+	int nr_missed = 0;
+	bool missed;
+
+	for (l = subject->limits; l->name; l++) {
+		missed = ratio(subject, l) > l->limit;
+		nr_missed += missed;
+		printf("%-10s %-24s %14.3f times %g x %s, at most %g: %s\n", "",
+		       l->name, ratio(subject, l), l->times, l->reference,
+		       l->limit, missed ? "MISSED" : "kept");
+	}
+	return nr_missed;
+}
+
+static FILE *open_csv(const char *folder, const char *name, const char *header)
+{
+	char path[4096];
+	FILE *f;
+
+	snprintf(path, sizeof(path), "%s/%s", folder, name);
+	f = fopen(path, "a");
+	if (!f)
+		bench_die(path);
+	if (ftell(f) == 0)
+		fprintf(f, "%s\n", header);
+	return f;
+}
+
+static void write_csv(const struct bench_subject *subject, const char *measure_of,
+		      const char *folder)
+{
+	const struct bench_limit *l;
+	struct utsname system;
+	struct bench_case *c;
+	FILE *f;
+
+	uname(&system);
+	f = open_csv(folder, "cases.csv",
+		     "kernel,subject,case,measure,unit,units,min,median,max");
+	for (c = subject->cases; c->name; c++)
+		fprintf(f, "%s,%s,%s,%s,%s,%lu,%.2f,%.2f,%.2f\n", system.release,
+			subject->name, c->name, measure_of, c->unit, c->nr_units,
+			lowest(c), c->costs[BENCH_NR_ROUNDS / 2],
+			c->costs[BENCH_NR_ROUNDS - 1]);
+	fclose(f);
+
+	f = open_csv(folder, "limits.csv",
+		     "kernel,subject,case,times,reference,ratio,limit");
+	for (l = subject->limits; l->name; l++)
+		fprintf(f, "%s,%s,%s,%g,%s,%.4f,%g\n", system.release,
+			subject->name, l->name, l->times, l->reference,
+			ratio(subject, l), l->limit);
+	fclose(f);
+}
+
+static int usage(const char *program)
+{
+	fprintf(stderr,
+		"usage: %s [--csv FOLDER] | --list | --mark CASE\n\n"
+		"  --csv FOLDER  also append to cases.csv and limits.csv there\n"
+		"  --list        name the cases\n"
+		"  --mark CASE   run one case, not timed but marked for bench/where\n",
+		program);
+	return 2;
+}
+
+static int list(const struct bench_subject *subject)
+{
+	struct bench_case *c;
+
+	for (c = subject->cases; c->name; c++)
+		puts(c->name);
+	return 0;
+}
+
+int bench_main(const struct bench_subject *subject, int argc, char **argv)
+{
+	static const struct option options[] = {
+		{ "csv", required_argument, NULL, 'c' },
+		{ "list", no_argument, NULL, 'l' },
+		{ "mark", required_argument, NULL, 'm' },
+		{ }
+	};
+	const char *csv_folder = NULL, *measure_of;
+	int option, nr_bad;
+	bool exact;
+
+	/* The peers get single pages, wherever the kernel would choose others. */
+	if (prctl(PR_SET_THP_DISABLE, 1, 0, 0, 0))
+		bench_die("PR_SET_THP_DISABLE");
+
+	while ((option = getopt_long(argc, argv, "", options, NULL)) != -1) {
+		switch (option) {
+		case 'c':
+			csv_folder = optarg;
+			break;
+		case 'l':
+			return list(subject);
+		case 'm':
+			return run_marked(subject, find(subject, optarg));
+		default:
+			return usage(argv[0]);
+		}
+	}
+	exact = counts_instructions();
+	measure_of = exact ? "instructions" : "ns";
+	measure(subject);
+	nr_bad = print_cases(subject, measure_of, exact);
+	nr_bad += print_limits(subject);
+	putchar('\n');
+	if (csv_folder)
+		write_csv(subject, measure_of, csv_folder);
+	return nr_bad > 0;
+}
