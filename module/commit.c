@@ -138,8 +138,10 @@ static unsigned long ph_count_committed(struct ph_region *region,
 	struct ph_chunk *chunk;
 	unsigned long index, nr = 0;
 
-	ph_for_each_chunk(region, index, chunk, first, end)
+	ph_for_each_chunk(region, index, chunk, first, end) {
 		nr += ph_chunk_count(chunk, ph_chunk_part(index, first, end));
+		cond_resched();
+	}
 	return nr;
 }
 
@@ -283,6 +285,7 @@ int ph_commit_pages(struct ph_region *region, unsigned long first,
 		mutex_lock(&chunk->lock);
 		bitmap_set(chunk->committed, part.lo, part.hi - part.lo);
 		mutex_unlock(&chunk->lock);
+		cond_resched();
 	}
 	ph_limit_note_peak(limit);
 	return 0;
@@ -304,6 +307,7 @@ static void ph_decommit_range(struct ph_region *region, unsigned long first,
 		nr_resident += chunk->nr_resident;
 		bitmap_clear(chunk->committed, part.lo, part.hi - part.lo);
 		mutex_unlock(&chunk->lock);
+		cond_resched();
 	}
 	if (!nr_committed)
 		return;
@@ -590,6 +594,7 @@ void ph_commit_move(struct ph_region *dst, unsigned long dst_first,
  * ph_commit_resident - count the pages that have memory
  * @region: of this region
  *
+ * Context: May sleep. Caller holds ph_heap.lock.
  * Return: how many there are; faults may change it at any time.
  */
 unsigned long ph_commit_resident(struct ph_region *region)
@@ -597,7 +602,9 @@ unsigned long ph_commit_resident(struct ph_region *region)
 	struct ph_chunk *chunk;
 	unsigned long index, nr = 0;
 
-	xa_for_each(&region->chunks, index, chunk)
+	xa_for_each(&region->chunks, index, chunk) {
 		nr += READ_ONCE(chunk->nr_resident);
+		cond_resched();
+	}
 	return nr;
 }

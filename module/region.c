@@ -268,6 +268,20 @@ static unsigned long ph_region_map(struct ph_heap *heap,
 	return addr;
 }
 
+/* The errno for a mapping that was refused. */
+static int ph_region_map_error(long err)
+{
+	switch (err) {
+	case -EPERM:	/* the only permission there is to ask for is PROT_EXEC */
+	case -EACCES:
+		return -EACCES;
+	case -EINTR:
+		return -EINTR;
+	default:	/* also -EAGAIN, of a program that locks all it maps */
+		return -ENOMEM;
+	}
+}
+
 /**
  * ph_region_create - reserve address space for a heap
  * @heap: the heap; the caller is its owner
@@ -302,8 +316,7 @@ struct ph_region *ph_region_create(struct ph_heap *heap, unsigned long nr_pages)
 	addr = ph_region_map(heap, region);
 	if (IS_ERR_VALUE(addr)) {
 		ph_region_put(region);
-		/* The only way to lose on permission is to ask for PROT_EXEC. */
-		return ERR_PTR((long)addr == -EPERM ? -EACCES : (long)addr);
+		return ERR_PTR(ph_region_map_error(addr));
 	}
 	heap->next_pgoff += nr_pages;
 	region->blocks.base = addr;
