@@ -109,3 +109,32 @@ int hd_backend_size(uint64_t id, const void *block, size_t *bytes)
 		*bytes = arg.out_bytes;
 	return err;
 }
+
+int hd_backend_walk(uint64_t id, const struct privheap_entry *after,
+		    struct privheap_entry *entries, unsigned int nr_entries)
+{
+	struct privheap_walk arg = {
+		.size = sizeof(arg),
+		.heap = id,
+		.entries = (uintptr_t)entries,
+		.nr_entries = nr_entries,
+		.after_kind = after->kind,
+		.after_addr = after->addr,
+	};
+	int err = hd_device_call(PRIVHEAP_IOC_WALK, &arg);
+
+	return err ? err : (int)arg.out_nr_entries;
+}
+
+int hd_backend_compact(uint64_t id, uint64_t *largest_free_bytes)
+{
+	struct privheap_compact arg = {
+		.size = sizeof(arg),
+		.heap = id,
+	};
+	int err = hd_device_call(PRIVHEAP_IOC_COMPACT, &arg);
+
+	if (!err)
+		*largest_free_bytes = arg.out_largest_free_bytes;
+	return err;
+}

@@ -235,6 +235,17 @@ void hd_heap_leave(struct hd_ref *ref)
 		hd_lock_release(&ref->heap->lock);
 }
 
+void hd_heap_for_each(void (*function)(HANDLE handle))
+{
+	struct hd_heap *heap;
+
+	pthread_mutex_lock(&registry_mutex);
+	heap = first_object;
+	pthread_mutex_unlock(&registry_mutex);
+	for (; heap; heap = heap->next_object)
+		function(heap->handle);
+}
+
 /* Win32 */
 
 static int create(DWORD options, SIZE_T initial_bytes, SIZE_T max_bytes,

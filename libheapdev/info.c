@@ -6,6 +6,10 @@
 
 #include "internal.h"
 
+/* The front end serves no larger blocks, and no class with fewer of them. */
+#define FRONT_END_MAX_BYTES	16384
+#define FRONT_END_MIN_BLOCKS	17
+
 /* Values of HeapCompatibilityInformation. */
 #define COMPATIBILITY_STANDARD		0
 #define COMPATIBILITY_FRONT_END		2
@@ -19,6 +23,61 @@ _Static_assert(offsetof(HEAP_SUMMARY, cbMaxReserve) == 32, "cbMaxReserve");
 _Static_assert(sizeof(HEAP_OPTIMIZE_RESOURCES_INFORMATION) == 8,
 	       "HEAP_OPTIMIZE_RESOURCES_INFORMATION");
 
+/* Small blocks that were seen, by their length in units of alignment. */
+struct census {
+	uint8_t blocks[FRONT_END_MAX_BYTES / MEMORY_ALLOCATION_ALIGNMENT + 1];
+};
+
+/* True if there are enough of its class now. */
+static bool count_block(struct census *census,
+			const struct privheap_entry *entry)
+{
+	if (entry->kind != PRIVHEAP_ENTRY_BLOCK ||
+	    entry->capacity_bytes > FRONT_END_MAX_BYTES)
+		return false;
+	return ++census->blocks[entry->capacity_bytes /
+				MEMORY_ALLOCATION_ALIGNMENT] >=
+	       FRONT_END_MIN_BLOCKS;
+}
+
+static bool has_many_blocks_of_a_class(uint64_t id)
+{
+	struct privheap_entry entries[64] = { 0 };
+	struct privheap_entry last = { 0 };
+	struct census census = { 0 };
+	int i, count;
+
+	while ((count = hd_backend_walk(id, &last, entries, 64)) > 0) {
+		for (i = 0; i < count; i++)
+			if (count_block(&census, &entries[i]))
+				return true;
+		last = entries[count - 1];
+	}
+	return false;
+}
+
+static bool may_have_front_end(const struct hd_ref *ref)
+{
+	return (ref->heap_flags & (HEAP_NO_SERIALIZE | HEAP_GROWABLE)) ==
+	       HEAP_GROWABLE;
+}
+
+/*
+ * Windows enables the front end by itself for a heap in which many blocks of a
+ * size live. Nobody can tell when, unless by asking.
+ */
+static ULONG update_compatibility(const struct hd_ref *ref)
+{
+	ULONG value = atomic_load(&ref->heap->compatibility);
+
+	if (value == COMPATIBILITY_STANDARD && may_have_front_end(ref) &&
+	    has_many_blocks_of_a_class(ref->id)) {
+		value = COMPATIBILITY_FRONT_END;
+		atomic_store(&ref->heap->compatibility, value);
+	}
+	return value;
+}
+
 static ULONG get_compatibility(HANDLE handle, DWORD *error)
 {
 	struct hd_ref ref;
@@ -28,7 +87,7 @@ static ULONG get_compatibility(HANDLE handle, DWORD *error)
 		*error = ERROR_INVALID_HANDLE;
 		return 0;
 	}
-	value = atomic_load(&ref.heap->compatibility);
+	value = update_compatibility(&ref);
 	hd_heap_leave(&ref);
 	*error = ERROR_SUCCESS;
 	return value;
@@ -64,10 +123,9 @@ BOOL WINAPI HeapQueryInformation(HANDLE HeapHandle,
 static DWORD change_compatibility(struct hd_ref *ref, ULONG value)
 {
 	if (value != COMPATIBILITY_FRONT_END)
-		return value == atomic_load(&ref->heap->compatibility) ?
+		return value == update_compatibility(ref) ?
 		       ERROR_SUCCESS : ERROR_GEN_FAILURE;
-	if ((ref->heap_flags & (HEAP_NO_SERIALIZE | HEAP_GROWABLE)) !=
-	    HEAP_GROWABLE)
+	if (!may_have_front_end(ref))
 		return ERROR_INVALID_PARAMETER;
 	atomic_store(&ref->heap->compatibility, value);
 	return ERROR_SUCCESS;
@@ -107,10 +165,17 @@ static DWORD set_termination(HANDLE handle, const void *info, SIZE_T length)
 	return ERROR_SUCCESS;
 }
 
-/*
- * The library keeps nothing in reserve, and the kernel takes pages back as
- * blocks are freed: there is nothing to do for a request that is well formed.
- */
+static void compact(HANDLE handle)
+{
+	struct hd_ref ref;
+	uint64_t bytes;
+
+	if (!hd_heap_enter(&ref, handle, 0))
+		return;
+	hd_backend_compact(ref.id, &bytes);
+	hd_heap_leave(&ref);
+}
+
 static DWORD optimize(HANDLE handle,
 		      const HEAP_OPTIMIZE_RESOURCES_INFORMATION *info,
 		      SIZE_T length)
@@ -120,6 +185,10 @@ static DWORD optimize(HANDLE handle,
 	if (!info || length < sizeof(*info) ||
 	    info->Version != HEAP_OPTIMIZE_RESOURCES_CURRENT_VERSION)
 		return ERROR_INVALID_PARAMETER;
+	if (handle)
+		compact(handle);
+	else
+		hd_heap_for_each(compact);
 	return ERROR_SUCCESS;
 }
 

@@ -2,9 +2,9 @@
 /*
  * What the files of libheapdev know of each other.
  *
- * block.c, info.c and lock.c translate Win32 calls; they find the heap with
- * hd_heap_enter() and talk to the kernel through backend.c only, which knows
- * the structures of the uapi, as device.c knows the file. Internal functions
+ * block.c, info.c, lock.c and walk.c translate Win32 calls; they find the heap
+ * with hd_heap_enter() and talk to the kernel through backend.c only, which
+ * knows the structures of the uapi, as device.c knows the file. Internal functions
  * return 0 or a negative errno; error.c turns that into Win32 codes at the edge.
  * errno itself is never changed.
  *
@@ -78,6 +78,20 @@ int hd_backend_alloc(uint64_t id, uint32_t flags, size_t bytes, void **block);
 int hd_backend_realloc(uint64_t id, uint32_t flags, void **block, size_t bytes);
 int hd_backend_free(uint64_t id, void *block);
 int hd_backend_size(uint64_t id, const void *block, size_t *bytes);
+int hd_backend_compact(uint64_t id, uint64_t *largest_free_bytes);
+
+/**
+ * hd_backend_walk() - the next entries of a heap
+ * @id: the heap
+ * @after: the entry after which to go on, of which only kind and address are
+ *	read; all zero to begin
+ * @entries: filled; may be where @after is
+ * @nr_entries: its length
+ *
+ * Return: how many were filled, 0 at the end, or a negative errno.
+ */
+int hd_backend_walk(uint64_t id, const struct privheap_entry *after,
+		    struct privheap_entry *entries, unsigned int nr_entries);
 
 /* lock.c */
 
@@ -114,7 +128,7 @@ struct hd_heap {
 	HANDLE handle;			/* (constant) */
 	struct hd_lock lock;
 	struct hd_heap *next, *prev;	/* list of heaps (registry_mutex) */
-	struct hd_heap *next_object;	/* all objects (registry_mutex) */
+	struct hd_heap *next_object;	/* all objects (constant) */
 };
 
 /* A heap in use by one call. */
@@ -142,6 +156,14 @@ bool hd_heap_enter(struct hd_ref *ref, HANDLE handle, DWORD flags);
  * @ref: the heap
  */
 void hd_heap_leave(struct hd_ref *ref);
+
+/**
+ * hd_heap_for_each() - call a function for every heap
+ * @function: gets a handle, of a heap that may have ended in the meantime
+ *
+ * Context: No lock held. Heaps that are made meanwhile may be left out.
+ */
+void hd_heap_for_each(void (*function)(HANDLE handle));
 
 void hd_heap_fork_prepare(void);
 void hd_heap_fork_parent(void);

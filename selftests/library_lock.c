@@ -14,7 +14,8 @@
 
 enum call {
 	CALL_ALLOC, CALL_REALLOC, CALL_FREE, CALL_SIZE, CALL_VALIDATE,
-	CALL_LOCK, CALL_QUERY, CALL_SUMMARY, CALL_DESTROY,
+	CALL_WALK, CALL_COMPACT, CALL_LOCK, CALL_QUERY, CALL_SUMMARY,
+	CALL_DESTROY,
 };
 
 FIXTURE(locked) {
@@ -31,6 +32,8 @@ FIXTURE_VARIANT_ADD(locked, realloc) { .call = CALL_REALLOC };
 FIXTURE_VARIANT_ADD(locked, free) { .call = CALL_FREE };
 FIXTURE_VARIANT_ADD(locked, size) { .call = CALL_SIZE };
 FIXTURE_VARIANT_ADD(locked, validate) { .call = CALL_VALIDATE };
+FIXTURE_VARIANT_ADD(locked, walk) { .call = CALL_WALK };
+FIXTURE_VARIANT_ADD(locked, compact) { .call = CALL_COMPACT };
 FIXTURE_VARIANT_ADD(locked, lock) { .call = CALL_LOCK };
 FIXTURE_VARIANT_ADD(locked, query) { .call = CALL_QUERY };
 FIXTURE_VARIANT_ADD(locked, summary) { .call = CALL_SUMMARY };
@@ -70,6 +73,13 @@ static bool lock_and_unlock(HANDLE heap)
 	return HeapLock(heap) && HeapUnlock(heap);
 }
 
+static bool walk(HANDLE heap)
+{
+	PROCESS_HEAP_ENTRY entry = { 0 };
+
+	return HeapWalk(heap, &entry);
+}
+
 static bool query(HANDLE heap)
 {
 	ULONG value;
@@ -101,6 +111,10 @@ static bool make_call(const struct caller *caller)
 		return HeapSize(heap, flags, caller->block) != NO_SIZE;
 	case CALL_VALIDATE:
 		return HeapValidate(heap, flags, caller->block);
+	case CALL_WALK:
+		return walk(heap);
+	case CALL_COMPACT:
+		return HeapCompact(heap, flags);
 	case CALL_LOCK:
 		return lock_and_unlock(heap);
 	case CALL_QUERY:
@@ -211,6 +225,7 @@ TEST(calls_without_serialization_do_not_wait)
 	};
 	static const enum call calls[] = {
 		CALL_ALLOC, CALL_REALLOC, CALL_SIZE, CALL_VALIDATE, CALL_FREE,
+		CALL_COMPACT,
 	};
 	size_t i;
 

@@ -334,6 +334,21 @@ TEST_F(handle, validate)
 	EXPECT_NO_ERROR();
 }
 
+TEST_F(handle, walk)
+{
+	PROCESS_HEAP_ENTRY entry = { 0 };
+
+	EXPECT_FALSE(HeapWalk(self->wrong, &entry));
+	EXPECT_ERROR(ERROR_INVALID_HANDLE);
+	EXPECT_EQ(NULL, entry.lpData);
+}
+
+TEST_F(handle, compact)
+{
+	EXPECT_EQ(0, HeapCompact(self->wrong, 0));
+	EXPECT_ERROR(ERROR_INVALID_HANDLE);
+}
+
 TEST_F(handle, lock)
 {
 	EXPECT_FALSE(HeapLock(self->wrong));

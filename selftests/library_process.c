@@ -295,6 +295,7 @@ TEST(signals_during_calls)
 static int check_refused(HANDLE heap, char *block)
 {
 	HEAP_SUMMARY summary = { .cb = sizeof(summary) };
+	PROCESS_HEAP_ENTRY entry = { 0 };
 
 	SetLastError(0);
 	if (HeapAlloc(heap, 0, 10) || GetLastError() != 6)
@@ -322,6 +323,9 @@ static int check_refused(HANDLE heap, char *block)
 	SetLastError(0);
 	if (HeapDestroy(heap) || GetLastError() != 6)
 		return 18;
+	SetLastError(0);
+	if (HeapWalk(heap, &entry) || GetLastError() != 6)
+		return 19;
 	return 0;
 }
 

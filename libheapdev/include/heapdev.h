@@ -328,6 +328,19 @@ HEAPDEV_API SIZE_T WINAPI HeapSize(HANDLE hHeap, DWORD dwFlags, LPCVOID lpMem);
 HEAPDEV_API BOOL WINAPI HeapValidate(HANDLE hHeap, DWORD dwFlags,
 				     LPCVOID lpMem);
 
+/**
+ * HeapCompact() - give back what a heap does not use
+ * @hHeap: the heap
+ * @dwFlags: HEAP_NO_SERIALIZE
+ *
+ * Free neighbours are always merged already, and blocks never move.
+ *
+ * Return: the size of the largest free range that is committed, which need not
+ * mean that a block of this size can be had; or 0, with NO_ERROR if there is
+ * none, or with ERROR_INVALID_HANDLE if @hHeap is no heap.
+ */
+HEAPDEV_API SIZE_T WINAPI HeapCompact(HANDLE hHeap, DWORD dwFlags);
+
 /* Locks */
 
 /**
@@ -353,6 +366,59 @@ HEAPDEV_API BOOL WINAPI HeapLock(HANDLE hHeap);
  */
 HEAPDEV_API BOOL WINAPI HeapUnlock(HANDLE hHeap);
 
+/* Walking */
+
+/* Values of wFlags; 0 is a free range. */
+#define PROCESS_HEAP_REGION		0x0001
+#define PROCESS_HEAP_UNCOMMITTED_RANGE	0x0002
+#define PROCESS_HEAP_ENTRY_BUSY		0x0004
+#define PROCESS_HEAP_SEG_ALLOC		0x0008
+#define PROCESS_HEAP_ENTRY_MOVEABLE	0x0010
+#define PROCESS_HEAP_ENTRY_DDESHARE	0x0020
+
+/* Sizes that do not fit into a DWORD are 0xffffffff; HeapSize() is exact. */
+typedef struct _PROCESS_HEAP_ENTRY {
+	PVOID lpData;		/* where it starts */
+	DWORD cbData;		/* size of a block or range; 0 for a region */
+	BYTE cbOverhead;	/* what a block or free range costs beyond it */
+	BYTE iRegionIndex;	/* 0 for the first region; 63 for those after
+				 * the 63rd; 64: the block has its own */
+	WORD wFlags;		/* PROCESS_HEAP_* */
+	__extension__ union {
+		struct {
+			HANDLE hMem;
+			DWORD dwReserved[3];
+		} Block;		/* zero */
+		struct {
+			DWORD dwCommittedSize;
+			DWORD dwUnCommittedSize;
+			LPVOID lpFirstBlock;
+			LPVOID lpLastBlock;	/* end of the region */
+		} Region;		/* if PROCESS_HEAP_REGION */
+	};
+} PROCESS_HEAP_ENTRY, *PPROCESS_HEAP_ENTRY, *LPPROCESS_HEAP_ENTRY;
+
+/**
+ * HeapWalk() - the next part of a heap
+ * @hHeap: the heap
+ * @lpEntry: its lpData is NULL to begin, the rest is ignored then; else it is
+ *	as the last call left it. Receives the next part. There is no other
+ *	state, so a walk can be given up or repeated at any point.
+ *
+ * For each region in the order of creation there come the region, its blocks
+ * and free ranges by address and what is not committed of it; then the blocks
+ * with a region of their own, in the order of creation. Hold HeapLock()
+ * for a walk that other threads must not disturb. Regions have no header here,
+ * so the first block starts with the region.
+ *
+ * Return: TRUE; or FALSE with
+ *
+ * - ERROR_NO_MORE_ITEMS: that was all
+ * - ERROR_INVALID_PARAMETER: no @lpEntry, or what it tells is not in the heap
+ * - ERROR_INVALID_HANDLE: @hHeap is no heap
+ */
+HEAPDEV_API BOOL WINAPI HeapWalk(HANDLE hHeap, LPPROCESS_HEAP_ENTRY lpEntry);
+
 /* Information */
 
 typedef enum _HEAP_INFORMATION_CLASS {
@@ -372,8 +438,9 @@ typedef struct _HEAP_OPTIMIZE_RESOURCES_INFORMATION {
  * HeapQueryInformation() - read a property of a heap
  * @HeapHandle: the heap
  * @HeapInformationClass: HeapCompatibilityInformation
- * @HeapInformation: receives a ULONG: 0 for a standard heap, 2 for one whose
- *	low-fragmentation front end was enabled
+ * @HeapInformation: receives a ULONG: 0 for a standard heap, 2 for one with a
+ *	low-fragmentation front end: it was enabled, or the heap grows, is
+ *	serialised, and more than 16 small blocks of one size live in it
  * @HeapInformationLength: bytes at @HeapInformation, at least 4
  * @ReturnLength: receives 4, also if @HeapInformationLength is too small; may
  *	be NULL
@@ -400,7 +467,7 @@ HeapQueryInformation(HANDLE HeapHandle,
  *	and HeapSize() of any heap end the process with SIGABRT and a line on
  *	standard error instead of answering ERROR_INVALID_PARAMETER. It is off
  *	by default, unlike in 64-bit Windows, so that the errors can be tested.
- *	HeapOptimizeResources: give back what the library keeps in reserve.
+ *	HeapOptimizeResources: as HeapCompact().
  * @HeapInformation: a ULONG; NULL; a HEAP_OPTIMIZE_RESOURCES_INFORMATION
  * @HeapInformationLength: its size; 0 for the second class
  *
