@@ -663,6 +663,27 @@ TEST_F(privacy, map_over_whole_then_close)
 	EXPECT_TRUE(pattern_check(mine, bytes, 3));
 }
 
+/* The same with one region of several: the others end, this one is left alone. */
+TEST_F(privacy, map_over_one_region)
+{
+	struct mapping mapping;
+	struct heap heap;
+	char *block, *mine;
+	size_t bytes;
+
+	ASSERT_EQ(0, heap_create(&heap, self->fd));
+	ASSERT_EQ(0, block_alloc(&heap, 3 * MIB, &block));
+	ASSERT_EQ(0, mapping_find(block, &mapping));
+	bytes = mapping.end - mapping.start;
+	mine = map_over((void *)mapping.start, bytes);
+	ASSERT_EQ(mapping.start, (uintptr_t)mine);
+	pattern_fill(mine, bytes, 3);
+	expect_dead(_metadata, &heap, block);
+	EXPECT_EQ(0, heap_destroy(&heap));
+	EXPECT_TRUE(pattern_check(mine, bytes, 3));
+	expect_intact(_metadata, self);
+}
+
 TEST_F(privacy, map_over_part)
 {
 	EXPECT_EQ(MAP_FAILED, map_over(self->heap.base, self->page));
