@@ -88,7 +88,7 @@ static const SIZE_T sizes[] = {
 	FIXED_BLOCK_MAX - 1, FIXED_BLOCK_MAX, FIXED_BLOCK_MAX + 1, 2 * MIB + 1,
 };
 
-#define NR_SIZES	(sizeof(sizes) / sizeof(sizes[0]))
+#define NR_SIZES	ARRAY_SIZE(sizes)
 
 static bool too_large(SIZE_T max_bytes, SIZE_T bytes)
 {
@@ -208,7 +208,7 @@ static const SIZE_T impossible_sizes[] = {
 	SIZE_MAX / 2 + 1, (SIZE_T)1 << 50, (SIZE_T)1 << 47,
 };
 
-#define NR_IMPOSSIBLE	(sizeof(impossible_sizes) / sizeof(impossible_sizes[0]))
+#define NR_IMPOSSIBLE	ARRAY_SIZE(impossible_sizes)
 
 TEST_F(heap, alloc_impossible_sizes)
 {
@@ -270,7 +270,7 @@ TEST_F(heap, realloc_zeroes_from_old_size)
 	SIZE_T i, half;
 	char *block;
 
-	for (i = 0; i < sizeof(full) / sizeof(full[0]); i++) {
+	for (i = 0; i < ARRAY_SIZE(full); i++) {
 		half = full[i] / 2 + 1;
 		block = HeapAlloc(self->heap, 0, full[i]);
 		ASSERT_NE(NULL, block);
@@ -326,7 +326,7 @@ TEST_F(heap, realloc_in_place_shrinks_and_regrows)
 	SIZE_T i;
 	char *block;
 
-	for (i = 0; i < sizeof(full) / sizeof(full[0]); i++) {
+	for (i = 0; i < ARRAY_SIZE(full); i++) {
 		block = HeapAlloc(self->heap, 0, full[i]);
 		ASSERT_NE(NULL, block);
 		fill(block, full[i], i);
@@ -650,7 +650,7 @@ TEST(create_impossible_sizes)
 	SIZE_T i;
 
 	preset_errors();
-	for (i = 0; i < sizeof(pairs) / sizeof(pairs[0]); i++) {
+	for (i = 0; i < ARRAY_SIZE(pairs); i++) {
 		EXPECT_EQ(NULL, HeapCreate(0, pairs[i][0], pairs[i][1]));
 		EXPECT_ERROR(ERROR_NOT_ENOUGH_MEMORY);
 		EXPECT_EQ(NULL, HeapCreate(HEAP_GENERATE_EXCEPTIONS,

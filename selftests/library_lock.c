@@ -231,7 +231,7 @@ TEST(calls_without_serialization_do_not_wait)
 
 	ASSERT_NE(NULL, caller.block);
 	ASSERT_TRUE(HeapLock(heap));
-	for (i = 0; i < sizeof(calls) / sizeof(calls[0]); i++) {
+	for (i = 0; i < ARRAY_SIZE(calls); i++) {
 		caller.call = calls[i];
 		ASSERT_EQ(0, pthread_create(&caller.thread, NULL, run_caller,
 					    &caller));

@@ -264,7 +264,7 @@ static const SIZE_T sizes[] = {
 	9000, 16384, 20000, 65536, 100000, 300000,
 };
 
-#define NR_SIZES	(sizeof(sizes) / sizeof(sizes[0]))
+#define NR_SIZES	ARRAY_SIZE(sizes)
 #define NR_BLOCKS	(10 * NR_SIZES)
 
 TEST_F(walk, finds_every_block)
@@ -391,7 +391,7 @@ TEST_F(walk, from_wrong_entry)
 	PROCESS_HEAP_ENTRY entry = { 0 };
 	size_t i;
 
-	for (i = 0; i < sizeof(flags) / sizeof(flags[0]); i++) {
+	for (i = 0; i < ARRAY_SIZE(flags); i++) {
 		entry.wFlags = flags[i];
 		entry.lpData = elsewhere;
 		EXPECT_FALSE(HeapWalk(self->heap, &entry));
