@@ -208,7 +208,7 @@ static void demo_script(const char *path)
 	after = memory_in_use();
 	script_check(&script, WORKLOAD_RESULT);
 	memory_check_no_heap(&after);
-	printf("a script of %zu KiB ran to \"%s\" in a heap of %lu KiB, of which %zu KiB were committed at its end and 0 after it\n",
+	printf("a script of %zu KiB ran to \"%s\" in a heap of %lu KiB, of which %zu KiB were committed in the end, and left nothing behind\n",
 	       script.length / 1024, script.result, HEAP_BYTES / 1024,
 	       usage.cbCommitted / 1024);
 }
