@@ -95,7 +95,11 @@ static int ph_heap_find_block(struct ph_heap *heap, unsigned long addr,
 	return ph_block_find(&(*region)->blocks, addr, block);
 }
 
-/* Enters a region into the bookkeeping. The caller's reference is the heap's. */
+/*
+ * Enters a region into the bookkeeping. The caller's reference is the heap's. Only
+ * then may pages be committed in it: the program can unmap a region as soon as it
+ * is mapped, and what is committed afterwards nobody would release.
+ */
 static int ph_heap_attach_locked(struct ph_heap *heap, struct ph_region *region,
 				 bool dedicated)
 {
@@ -682,16 +686,17 @@ static int ph_heap_populate(struct ph_heap *heap, unsigned long nr_pages,
 		return PTR_ERR(region);
 	region->nr_kept_pages = nr_kept_pages;
 	mutex_lock(&heap->lock);
-	err = ph_commit_pages(region, 0, nr_kept_pages, true);
-	if (!err)
-		err = ph_heap_attach_locked(heap, region, false);
-	mutex_unlock(&heap->lock);
-	if (err) {
-		ph_heap_discard(heap, region);
-		return err;
+	err = ph_heap_attach_locked(heap, region, false);
+	if (!err) {
+		heap->base = region->blocks.base;
+		err = ph_commit_pages(region, 0, nr_kept_pages, true);
+		if (err)
+			ph_heap_detach_locked(heap, region);
 	}
-	heap->base = region->blocks.base;
-	return 0;
+	mutex_unlock(&heap->lock);
+	if (err)
+		ph_heap_discard(heap, region);
+	return err;
 }
 
 static int ph_heap_build(struct ph_heap *heap, struct privheap_create *arg)

@@ -163,8 +163,9 @@ static int ph_region_file_mmap(struct file *filp, struct vm_area_struct *vma)
 	 * under mmap_lock held for writing.
 	 */
 	vm_flags_set(vma, VM_DONTCOPY | VM_DONTEXPAND | VM_MIXEDMAP);
+	/* A personality with READ_IMPLIES_EXEC has asked for VM_EXEC, too. */
 	if (!(region->heap->flags & PRIVHEAP_CREATE_F_EXEC))
-		vm_flags_clear(vma, VM_MAYEXEC);
+		vm_flags_clear(vma, VM_EXEC | VM_MAYEXEC);
 	ph_region_get(region);
 	region->nr_vmas = 1;
 	vma->vm_private_data = region;

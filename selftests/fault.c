@@ -7,6 +7,7 @@
 #include <linux/futex.h>
 #include <linux/io_uring.h>
 #include <pthread.h>
+#include <sys/personality.h>
 #include <sys/uio.h>
 
 #include "kselftest_harness.h"
@@ -224,6 +225,21 @@ TEST_F(fault, execute)
 	EXPECT_EQ(42, call_block(block));
 	ASSERT_EQ(0, block_alloc(&heap, MIB, &block));
 	EXPECT_EQ(42, call_block(block));
+}
+
+/* A personality that makes all that is readable executable is not asked. */
+TEST_F(fault, execute_is_not_implied)
+{
+	int persona = personality(0xffffffff);
+	struct heap heap = { 0 };
+	char *block;
+
+	ASSERT_LE(0, persona);
+	ASSERT_LE(0, personality(persona | READ_IMPLIES_EXEC));
+	EXPECT_EQ(0, heap_create(&heap, self->fd));
+	personality(persona);
+	ASSERT_EQ(0, block_alloc(&heap, 100, &block));
+	EXPECT_EQ(-SIGSEGV, call_block(block));
 }
 
 /* Threads */

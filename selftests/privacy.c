@@ -1163,6 +1163,61 @@ TEST_F_TIMEOUT(privacy, kill_busy_process, 120)
 	expect_intact(_metadata, self);
 }
 
+/* The place where the next heap will be, which one thread keeps unmapping. */
+struct unmapper {
+	pthread_t thread;
+	_Atomic(bool) stop;
+	_Atomic(char *) base;	/* NULL while it is not known */
+	size_t bytes;
+};
+
+static void *unmap_again_and_again(void *arg)
+{
+	struct unmapper *unmapper = arg;
+
+	while (!unmapper->stop) {
+		if (unmapper->base)
+			munmap(unmapper->base, unmapper->bytes);
+	}
+	return NULL;
+}
+
+/*
+ * A region can be unmapped as soon as it is mapped, while the call that makes it
+ * is still at work. The heap is dead then, or was not made; nothing is left (the
+ * kernel log tells of what would be).
+ */
+TEST_F_TIMEOUT(privacy, munmap_while_created, 120)
+{
+	struct unmapper unmapper = { .bytes = 2 * MIB };
+	unsigned int i, hits = 0;
+	struct privheap_stat stat;
+	struct heap heap;
+	int ret;
+
+	/* The thread comes first, or its stack would be where the heap was. */
+	ASSERT_EQ(0, pthread_create(&unmapper.thread, NULL,
+				    unmap_again_and_again, &unmapper));
+	ASSERT_EQ(0, heap_create(&heap, self->fd, .initial_bytes = 2 * MIB));
+	ASSERT_EQ(0, heap_destroy(&heap));
+	unmapper.base = heap.base;
+	for (i = 0; i < 2000 && hits < 20; i++) {
+		ret = heap_create(&heap, self->fd, .initial_bytes = 2 * MIB);
+		if (ret) {
+			EXPECT_EQ(-ENOMEM, ret);
+			hits++;
+			continue;
+		}
+		EXPECT_EQ(0, heap_stat(&heap, &stat));
+		hits += !!(stat.out_state & PRIVHEAP_STAT_S_DEAD);
+		EXPECT_EQ(0, heap_destroy(&heap));
+	}
+	unmapper.stop = true;
+	EXPECT_EQ(0, pthread_join(unmapper.thread, NULL));
+	EXPECT_LT(0, hits);
+	expect_intact(_metadata, self);
+}
+
 int main(int argc, char **argv)
 {
 	if (argc == 8 && !strcmp(argv[1], EXEC_PROBE))
