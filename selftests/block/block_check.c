@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * module/block.c, and what a test can only check from inside of it: that the
+ * The bookkeeping, and what a test can only check from inside of it: that the
  * structures agree with each other in every detail.
  */
+#include "../../module/run.c"
+#include "../../module/span.c"
 #include "../../module/block.c"
 
 #include "block_check.h"

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * Checks from inside module/block.c. They abort when something is wrong.
+ * Checks from inside the bookkeeping. They abort when something is wrong.
  */
 #ifndef _BLOCK_CHECK_H
 #define _BLOCK_CHECK_H
