@@ -52,6 +52,10 @@ deps: deps-build deps-vm deps-programs deps-kselftest deps-check \
 deps-%:
 	@scripts/deps $*
 
+deps-headers-running:
+	@scripts/deps headers-running || { echo 'The headers of the running kernel' \
+		'are missing; "make run" does without.' >&2; exit 1; }
+
 # --- Build
 
 modules: $(addprefix module-,$(KERNEL))
