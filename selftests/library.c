@@ -116,6 +116,8 @@ TEST_F(heap, alloc_sizes)
 		}
 		ASSERT_NE(NULL, block);
 		EXPECT_EQ(0, (uintptr_t)block % MEMORY_ALLOCATION_ALIGNMENT);
+		if (bytes > FIXED_BLOCK_MAX)
+			EXPECT_EQ(0, (uintptr_t)block % 64);
 		EXPECT_EQ(bytes, HeapSize(self->heap, 0, block));
 		EXPECT_TRUE(HeapValidate(self->heap, 0, block));
 		fill(block, bytes, i);
