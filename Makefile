@@ -75,7 +75,7 @@ demo: lib deps-programs
 # --- Use
 
 run: module-$(newest) demo deps-vm
-	@selftests/vm/run --kernel $(newest) -- demo/run
+	@selftests/vm/run --kernel $(newest) --timeout 900 -- demo/run
 
 test: modules selftests deps-vm
 	@scripts/test '$(KERNEL)' $(SUBJECT)
