@@ -130,8 +130,8 @@ static void use_of_other_heap(void)
 	use_everywhere("of_process_heap", process_block);
 	TELL_BOOL("of_other_heap_still_valid",
 		  HeapValidate(other_heap, 0, block));
-	TELL_BOOL("of_other_heap_free", HeapFree(other_heap, 0, block));
-	TELL_BOOL("of_process_heap_free",
+	TELL_BOOL("of_other_heap_freed", HeapFree(other_heap, 0, block));
+	TELL_BOOL("of_process_heap_freed",
 		  HeapFree(GetProcessHeap(), 0, process_block));
 }
 

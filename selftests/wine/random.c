@@ -470,24 +470,26 @@ static void resize_in_place(struct heap *heap)
 		HeapSize(heap->handle, 0, block->bytes));
 }
 
+/* Whether there is room is for each side to know; after it all is as before. */
 static int try_growing(struct heap *heap, const struct block *block,
 		       SIZE_T bytes)
 {
 	DWORD flags = random_flags(HEAP_ZERO_MEMORY);
 	unsigned char *grown;
 
-	SetLastError(PRESET);
+	before_call();
 	grown = HeapReAlloc(heap->handle, flags | HEAP_REALLOC_IN_PLACE_ONLY,
 			    block->bytes, bytes);
 	if (!grown)
-		return GetLastError() == ERROR_NOT_ENOUGH_MEMORY;
+		return error_of_call() == ERROR_NOT_ENOUGH_MEMORY;
 	if (flags & HEAP_ZERO_MEMORY)
 		check_zero(grown, block->size, bytes);
-	return grown == block->bytes && GetLastError() == PRESET &&
-	       HeapSize(heap->handle, 0, grown) == bytes;
+	return grown == block->bytes && !error_of_call() &&
+	       HeapSize(heap->handle, 0, grown) == bytes &&
+	       HeapReAlloc(heap->handle, HEAP_REALLOC_IN_PLACE_ONLY, grown,
+			   block->size) == grown;
 }
 
-/* Whether there is room is for each side to know; after it all is as before. */
 static void grow_in_place(struct heap *heap)
 {
 	struct block *block = any_block(heap);
@@ -497,8 +499,6 @@ static void grow_in_place(struct heap *heap)
 	if (block->size <= ORDINARY_BYTES && bytes > ORDINARY_BYTES)
 		return;
 	good = try_growing(heap, block, bytes);
-	good &= HeapReAlloc(heap->handle, HEAP_REALLOC_IN_PLACE_ONLY,
-			    block->bytes, block->size) == block->bytes;
 	if (!good)
 		answer_is_wrong("growing in place");
 	check_block(block);
