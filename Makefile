@@ -16,8 +16,8 @@ as_user := $(if $(SUDO_USER),setpriv --reuid $(SUDO_UID) --regid $(SUDO_GID) --i
 release := $(shell uname -r)
 newest := $(lastword $(KERNEL))
 
-.PHONY: all help modules lib selftests demo run test bench check load unload \
-	install clean deps
+.PHONY: all help modules lib selftests demo run test bench check check-wine \
+	load unload install clean deps
 
 all: modules lib
 
@@ -27,6 +27,7 @@ help:
 	@echo 'make test         all tests, in virtual machines'
 	@echo 'make bench        the benchmarks, in a virtual machine with counted time'
 	@echo 'make check        what gcc, sparse, shellcheck and codespell find'
+	@echo 'make check-wine   the library beside Wine, the same programs on both'
 	@echo 'sudo make load    build for the running kernel, load, run the demonstrations'
 	@echo 'sudo make unload  take the module out of the running kernel'
 	@echo 'make install      the library, to DESTDIR and PREFIX ($(PREFIX))'
@@ -46,7 +47,7 @@ help:
 # --- Packages
 
 # What a target needs is looked up each time, which takes a tenth of a second.
-deps: deps-build deps-vm deps-programs deps-kselftest deps-check \
+deps: deps-build deps-vm deps-programs deps-kselftest deps-check deps-wine \
 	$(addprefix deps-headers-,$(KERNEL))
 
 deps-%:
@@ -87,6 +88,10 @@ bench: module-$(newest) lib deps-vm
 check: deps-build deps-check $(addprefix deps-headers-,$(KERNEL)) lib
 	@+scripts/check $(KERNEL)
 	@$(MAKE) -C libheapdev check
+
+check-wine: module-$(newest) lib deps-vm deps-wine
+	@$(MAKE) -s -C selftests/wine
+	@selftests/wine/run --kernel $(newest)
 
 load: root-only deps-build deps-headers-running deps-programs
 	@$(as_user) $(MAKE) module-running demo
