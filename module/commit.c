@@ -26,10 +26,12 @@
 
 #include "internal.h"
 
-/* Pages a program touches: charged to its memory cgroup, zeroed, not movable. */
+/* Pages: zeroed, not movable, charged to the memory cgroup of who touches them. */
 #define PH_GFP_PAGE	(GFP_HIGHUSER | __GFP_ZERO | __GFP_ACCOUNT)
 /* The same where a failure can be reported: no OOM killer. */
 #define PH_GFP_BACKED	(PH_GFP_PAGE | __GFP_RETRY_MAYFAIL | __GFP_NOWARN)
+
+#define PH_CHUNK_BYTES		(PH_CHUNK_PAGES << PAGE_SHIFT)
 
 /* How many pages are released in one go. */
 #define PH_RELEASE_BATCH	64
@@ -93,6 +95,31 @@ static struct ph_chunk *ph_chunk_alloc(unsigned long nr_pages)
 	return chunk;
 }
 
+/* A chunk without a committed page gives the page of its pointers back. */
+static void ph_chunk_trim(struct ph_chunk *chunk)
+{
+	struct page **pages = NULL;
+
+	mutex_lock(&chunk->lock);
+	if (chunk->pages != chunk->few && !chunk->nr_resident &&
+	    bitmap_empty(chunk->committed, PH_CHUNK_PAGES))
+		swap(pages, chunk->pages);
+	mutex_unlock(&chunk->lock);
+	free_page((unsigned long)pages);
+}
+
+static int ph_chunk_untrim(struct ph_chunk *chunk)
+{
+	struct page **pages = (void *)get_zeroed_page(PH_GFP_META);
+
+	if (!pages)
+		return -ENOMEM;
+	mutex_lock(&chunk->lock);
+	chunk->pages = pages;
+	mutex_unlock(&chunk->lock);
+	return 0;
+}
+
 static int ph_chunk_create(struct ph_region *region, unsigned long index)
 {
 	struct ph_chunk *chunk;
@@ -112,13 +139,20 @@ static int ph_chunk_create(struct ph_region *region, unsigned long index)
 static int ph_chunks_create(struct ph_region *region, unsigned long first,
 			    unsigned long end)
 {
+	struct ph_chunk *chunk;
 	unsigned long index;
 	int err = 0;
 
 	for (index = first / PH_CHUNK_PAGES;
 	     !err && index * PH_CHUNK_PAGES < end; index++) {
-		if (!xa_load(&region->chunks, index))
+		chunk = xa_load(&region->chunks, index);
+		if (!chunk)
 			err = ph_chunk_create(region, index);
+		else if (!chunk->pages)
+			err = ph_chunk_untrim(chunk);
+		if (fatal_signal_pending(current))
+			err = -EINTR;
+		cond_resched();
 	}
 	return err;
 }
@@ -173,7 +207,9 @@ static struct page *ph_page_peek(struct ph_region *region, unsigned long n)
 {
 	struct ph_chunk *chunk = ph_chunk_find(region, n);
 
-	return chunk ? READ_ONCE(chunk->pages[n % PH_CHUNK_PAGES]) : NULL;
+	if (!chunk || !chunk->pages)
+		return NULL;
+	return READ_ONCE(chunk->pages[n % PH_CHUNK_PAGES]);
 }
 
 /* Puts *@fresh in the place of page @i, unless that has memory already. */
@@ -209,7 +245,7 @@ static struct page *ph_page_get(struct ph_region *region, unsigned long n)
 	return page;
 }
 
-/* Takes memory away from pages in [@first, @end) that are not committed. */
+/* Undoes a commit that failed: pages in [@first, @end) that are not committed. */
 static void ph_depopulate(struct ph_region *region, unsigned long first,
 			  unsigned long end)
 {
@@ -223,10 +259,11 @@ static void ph_depopulate(struct ph_region *region, unsigned long first,
 		for_each_clear_bitrange_from(gap.lo, gap.hi, chunk->committed,
 					     part.hi)
 			ph_chunk_release(chunk, gap);
+		ph_chunk_trim(chunk);
 	}
 }
 
-/* Gives memory to all pages in [@first, @end), which are not yet committed. */
+/* Gives memory to all pages in [@first, @end); an error leaves some with it. */
 static int ph_populate(struct ph_region *region, unsigned long first,
 		       unsigned long end)
 {
@@ -240,8 +277,6 @@ static int ph_populate(struct ph_region *region, unsigned long first,
 			err = -EINTR;
 		cond_resched();
 	}
-	if (err)
-		ph_depopulate(region, first, end);
 	return err;
 }
 
@@ -277,6 +312,7 @@ int ph_commit_pages(struct ph_region *region, unsigned long first,
 	if (!err && backed)
 		err = ph_populate(region, first, end);
 	if (err) {
+		ph_depopulate(region, first, end);
 		ph_limit_uncharge(limit, missing);
 		return err;
 	}
@@ -311,13 +347,13 @@ static void ph_decommit_range(struct ph_region *region, unsigned long first,
 	}
 	if (!nr_committed)
 		return;
-	if (nr_resident) {
+	if (nr_resident)
 		unmap_mapping_pages(region->heap->filp->f_mapping,
 				    region->pgoff + first, end - first, true);
-		ph_for_each_chunk(region, index, chunk, first, end) {
-			ph_chunk_release(chunk, ph_chunk_part(index, first, end));
-			cond_resched();
-		}
+	ph_for_each_chunk(region, index, chunk, first, end) {
+		ph_chunk_release(chunk, ph_chunk_part(index, first, end));
+		ph_chunk_trim(chunk);
+		cond_resched();
 	}
 	ph_limit_uncharge(&region->heap->limit, nr_committed);
 }
@@ -391,7 +427,10 @@ void ph_commit_exit(struct ph_region *region)
 		ph_limit_uncharge(&region->heap->limit, nr_committed);
 }
 
-/* Maps page @i of a chunk at the place of a fault. */
+/*
+ * Maps page @i of a chunk at the place of a fault. If the page needs memory and
+ * there is no *@fresh, returns 0.
+ */
 static vm_fault_t ph_fault_locked(struct ph_chunk *chunk, unsigned int i,
 				  struct page **fresh, struct vm_fault *vmf)
 {
@@ -401,12 +440,23 @@ static vm_fault_t ph_fault_locked(struct ph_chunk *chunk, unsigned int i,
 	if (!test_bit(i, chunk->committed))
 		return VM_FAULT_SIGSEGV;
 	page = ph_chunk_fill_locked(chunk, i, fresh);
-	if (!page)	/* decommitted and committed again meanwhile: try again */
-		return VM_FAULT_NOPAGE;
+	if (!page)
+		return 0;
 	err = vm_insert_page(vmf->vma, vmf->address & PAGE_MASK, page);
 	if (!err || err == -EBUSY)
 		return VM_FAULT_NOPAGE;
 	return WARN_ON_ONCE(err != -ENOMEM) ? VM_FAULT_SIGBUS : VM_FAULT_OOM;
+}
+
+static vm_fault_t ph_fault_try(struct ph_chunk *chunk, unsigned int i,
+			       struct page **fresh, struct vm_fault *vmf)
+{
+	vm_fault_t ret;
+
+	mutex_lock(&chunk->lock);
+	ret = ph_fault_locked(chunk, i, fresh, vmf);
+	mutex_unlock(&chunk->lock);
+	return ret;
 }
 
 /**
@@ -414,9 +464,9 @@ static vm_fault_t ph_fault_locked(struct ph_chunk *chunk, unsigned int i,
  * @region: that was touched
  * @vmf: the fault, in the heap's own address space
  *
- * A page is allocated and cleared before the chunk's lock is taken. Two threads
- * that touch the same page meet there; the second one gives its own back and
- * finds the first one's mapped, which is no error.
+ * A page is allocated and cleared without the chunk's lock. Two threads that
+ * touch the same page meet there; the second one gives its own back and finds the
+ * first one's mapped, which is no error.
  *
  * Context: Page fault, under mmap_lock or the VMA's lock; may sleep.
  * Return: VM_FAULT_NOPAGE when the page is mapped, VM_FAULT_SIGSEGV when it is
@@ -430,17 +480,15 @@ vm_fault_t ph_commit_fault(struct ph_region *region, struct vm_fault *vmf)
 	struct page *fresh = NULL;
 	vm_fault_t ret;
 
-	/* What counts is ph_fault_locked(); this saves a page for nothing. */
-	if (!chunk || !test_bit(i, chunk->committed))
+	if (!chunk)
 		return VM_FAULT_SIGSEGV;
-	if (!READ_ONCE(chunk->pages[i])) {
-		fresh = alloc_page(PH_GFP_PAGE);
-		if (!fresh)
-			return VM_FAULT_OOM;
-	}
-	mutex_lock(&chunk->lock);
-	ret = ph_fault_locked(chunk, i, &fresh, vmf);
-	mutex_unlock(&chunk->lock);
+	ret = ph_fault_try(chunk, i, &fresh, vmf);
+	if (ret)
+		return ret;
+	fresh = alloc_page(PH_GFP_PAGE);
+	if (!fresh)
+		return VM_FAULT_OOM;
+	ret = ph_fault_try(chunk, i, &fresh, vmf);
 	if (fresh)
 		__free_page(fresh);
 	return ret;
@@ -460,11 +508,17 @@ void ph_commit_zero(struct ph_region *region, unsigned long addr,
 		    unsigned long bytes)
 {
 	unsigned long offset = addr - region->blocks.base;
+	struct ph_chunk *chunk;
 	unsigned long len;
 	struct page *page;
 
 	lockdep_assert_held(&region->heap->lock);
 	for (; bytes; bytes -= len, offset += len) {
+		chunk = ph_chunk_find(region, offset >> PAGE_SHIFT);
+		if (!chunk || !READ_ONCE(chunk->nr_resident)) {
+			len = min(bytes, PH_CHUNK_BYTES - offset % PH_CHUNK_BYTES);
+			continue;
+		}
 		len = min(bytes, PAGE_SIZE - offset_in_page(offset));
 		page = ph_page_peek(region, offset >> PAGE_SHIFT);
 		if (page)

@@ -431,7 +431,7 @@ static int ph_file_open(struct inode *inode, struct file *filp)
 		return -ENOMEM;
 	}
 	ph_limit_init(&file->limit, &file->user->limit, ULONG_MAX);
-	xa_init_flags(&file->heaps, XA_FLAGS_ALLOC);
+	xa_init_flags(&file->heaps, XA_FLAGS_ALLOC | XA_FLAGS_ACCOUNT);
 	mmgrab(current->mm);
 	file->mm = current->mm;
 	filp->private_data = file;

@@ -18,6 +18,13 @@
 
 #include "internal.h"
 
+/*
+ * What a heap without pages costs the kernel: its structures, a file, an inode.
+ * Charged to the process, or there would be no limit to the number of heaps, dead
+ * ones above all.
+ */
+#define PH_HEAP_META_PAGES	1
+
 static struct ph_region *ph_region_of(struct ph_block_region *blocks)
 {
 	return container_of(blocks, struct ph_region, blocks);
@@ -170,15 +177,21 @@ static struct ph_region *ph_heap_reserve(struct ph_heap *heap,
 	return region;
 }
 
+/* How long a region must be so that an empty one has room for a block. */
+static unsigned long ph_heap_need(unsigned long bytes, unsigned long align)
+{
+	return bytes + (align > PH_REGION_ALIGN ? align : 0);
+}
+
 /* How long the next ordinary region is: as all so far, within bounds. */
 static unsigned long ph_heap_growth(struct ph_heap *heap, unsigned long bytes,
 				    unsigned long align)
 {
 	unsigned long grow = READ_ONCE(heap->reserved_pages) << PAGE_SHIFT;
-	unsigned long need = bytes + (align > PH_REGION_ALIGN ? align : 0);
 
 	grow = clamp(grow, PH_REGION_ALIGN, PH_REGION_GROW_BYTES);
-	return ALIGN(max(grow, need), PH_REGION_ALIGN) >> PAGE_SHIFT;
+	return ALIGN(max(grow, ph_heap_need(bytes, align)), PH_REGION_ALIGN) >>
+	       PAGE_SHIFT;
 }
 
 /* Adds an ordinary region in which a block of this size has room. */
@@ -217,8 +230,8 @@ static int ph_heap_mend(struct ph_heap *heap, int err, unsigned long bytes,
 		return err;
 	if (!ph_heap_dedicates(heap, bytes))
 		return ph_heap_grow(heap, bytes, align);
-	region = ph_heap_reserve(heap, PAGE_ALIGN(bytes + (align > PH_REGION_ALIGN ?
-							   align : 0)) >> PAGE_SHIFT);
+	region = ph_heap_reserve(heap, PAGE_ALIGN(ph_heap_need(bytes, align)) >>
+				       PAGE_SHIFT);
 	if (IS_ERR(region))
 		return PTR_ERR(region);
 	*spare = region;
@@ -589,7 +602,7 @@ static void ph_heap_clear_locked(struct ph_heap *heap)
  * regions are unmapped, as happens at exec and exit, everything is released but
  * struct ph_heap itself, which keeps the id taken.
  *
- * Context: Under mmap_lock held for writing; takes ph_heap.lock.
+ * Context: Under mmap_lock; takes ph_heap.lock.
  */
 void ph_heap_region_unmapped(struct ph_heap *heap, struct ph_region *region)
 {
@@ -628,6 +641,7 @@ void ph_heap_destroy(struct ph_heap *heap)
 		mutex_lock(&heap->lock);
 	}
 	mutex_unlock(&heap->lock);
+	ph_limit_uncharge(heap->limit.parent, PH_HEAP_META_PAGES);
 	ph_heap_put(heap);
 }
 
@@ -757,6 +771,9 @@ int ph_heap_create(struct ph_call *call)
 					      ULONG_MAX);
 	if (!heap)
 		return -ENOMEM;
+	err = ph_limit_charge(&file->limit, PH_HEAP_META_PAGES);
+	if (err)
+		goto err_put_heap;
 	err = ph_heap_reserve_id(file, heap);
 	if (err)
 		goto err_destroy_heap;
@@ -773,5 +790,8 @@ err_release_id:
 	xa_erase(&file->heaps, (u32)heap->id);
 err_destroy_heap:
 	ph_heap_destroy(heap);
+	return err;
+err_put_heap:
+	ph_heap_put(heap);
 	return err;
 }

@@ -222,7 +222,8 @@ struct ph_region {
  * @committed: bit n is set when page n is committed (@lock; changed under
  *	ph_heap.lock as well, so either is enough to read it)
  * @pages: the memory; NULL if not resident. Not set while the page is not
- *	committed, but inside ph_commit_pages() (@lock)
+ *	committed, but inside ph_commit_pages() (@lock). Itself NULL in a chunk
+ *	without committed pages (@lock and ph_heap.lock)
  * @few: where @pages are if the region is short
  */
 struct ph_chunk {

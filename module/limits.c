@@ -7,8 +7,7 @@
  * counts pages; what they are used for it does not know.
  *
  * Invariant: a charge never takes the usage of a node above its hard limit, not
- * even for a moment, so a reader never sees more than the limit and no charge
- * is refused because of one that fails elsewhere on the same node.
+ * even for a moment, so a reader never sees more than the limit.
  */
 #include <linux/cred.h>
 #include <linux/mm.h>

@@ -7,6 +7,10 @@
 
 #include "internal.h"
 
+#ifndef CONFIG_64BIT
+#error "privheap needs a kernel of 64 bits: addresses travel as u64"
+#endif
+
 static ushort mode = 0600;
 module_param(mode, ushort, 0444);
 MODULE_PARM_DESC(mode, "permissions of /dev/privheap (default 0600)");

@@ -73,6 +73,8 @@ static void ph_vma_open(struct vm_area_struct *vma)
 		mutex_unlock(&heap->lock);
 		return;
 	}
+	if (vma->vm_flags & VM_WIPEONFORK)	/* a child's own mremap() */
+		return;
 	vm_flags_set(vma, VM_WIPEONFORK);
 	unmap_mapping_pages(vma->vm_file->f_mapping, region->pgoff,
 			    region->blocks.nr_pages, true);
@@ -180,6 +182,9 @@ ph_region_file_unmapped_area(struct file *filp, unsigned long addr,
 {
 	unsigned long slack = PH_REGION_ALIGN - PAGE_SIZE;
 
+	/* Not ph_region_map(), but mremap() or remap_file_pages(). */
+	if (flags & MAP_FIXED)
+		return -EINVAL;
 	if (len + slack < len)
 		return -ENOMEM;
 	addr = mm_get_unmapped_area(current->mm, NULL, 0, len + slack, 0, flags);
@@ -219,7 +224,7 @@ static struct file *ph_region_file_create(struct ph_heap *heap)
  * @heap: the heap
  *
  * Context: May sleep.
- * Return: 0, or -ENOMEM or another error of opening a file.
+ * Return: 0 or -ENOMEM, also when the system has no more open files to give.
  */
 int ph_region_open(struct ph_heap *heap)
 {
@@ -228,11 +233,11 @@ int ph_region_open(struct ph_heap *heap)
 
 	err = simple_pin_fs(&ph_fs_type, &ph_mount, &ph_mount_count);
 	if (err)
-		return err;
+		return -ENOMEM;
 	filp = ph_region_file_create(heap);
 	if (IS_ERR(filp)) {
 		simple_release_fs(&ph_mount, &ph_mount_count);
-		return PTR_ERR(filp);
+		return -ENOMEM;
 	}
 	filp->private_data = heap;
 	heap->filp = filp;
@@ -308,7 +313,7 @@ struct ph_region *ph_region_create(struct ph_heap *heap, unsigned long nr_pages)
 		return ERR_PTR(-ENOMEM);
 	refcount_set(&region->refs, 1);
 	INIT_LIST_HEAD(&region->node);
-	xa_init(&region->chunks);
+	xa_init_flags(&region->chunks, XA_FLAGS_ACCOUNT);
 	refcount_inc(&heap->refs);
 	region->heap = heap;
 	region->pgoff = heap->next_pgoff;
@@ -340,6 +345,10 @@ void ph_region_unmap(struct ph_region *region)
 
 	if (current->mm != heap->mm || !READ_ONCE(region->nr_vmas))
 		return;
-	/* Fails only for a task that is being killed: exit will unmap it. */
+	/*
+	 * Fails for a task that is being killed, and if the program sealed the
+	 * mapping with mseal(): exit will unmap it. A program that unmaps the
+	 * region itself at this moment, and maps something else there, loses that.
+	 */
 	vm_munmap(region->blocks.base, region->blocks.nr_pages << PAGE_SHIFT);
 }

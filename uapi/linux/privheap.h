@@ -123,7 +123,7 @@ struct privheap_info {
  *	pages; 0 for no limit of this heap's own. Less than the initial size is
  *	EDQUOT.
  * @out_heap: the id of the heap, valid for calls on this open file; never 0,
- *	and not used again for 2^32 heaps in the same place
+ *	and not used again for the next 2^32 heaps of the file
  * @out_base: start of the first region, aligned to out_region_align_bytes
  * @out_region_bytes: bytes reserved in the first region
  */
@@ -173,7 +173,7 @@ struct privheap_destroy {
  * @out_allocated_bytes: sum of the requested sizes of the live blocks
  * @out_nr_blocks: live blocks
  * @out_nr_regions: regions
- * @out_nr_limit_failures: commits that a limit refused
+ * @out_nr_limit_failures: commits that the heap's own limit refused
  */
 struct privheap_stat {
 	__u32 size;
