@@ -88,9 +88,9 @@ static struct bench_case cases[] = {
 	{ "heap growable", "page", 1, 0, setup_full, step_destroy, NULL, &growable },
 	{ "heap fixed", "page", 1, 0, setup_full, step_destroy, NULL, &fixed_bytes },
 	{ "anonymous", "page", 1, 0, setup_anonymous, step_munmap },
-	{ "create, destroy", "heap", 1000, 0, setup_other, step_create_destroy,
+	{ "create and destroy", "heap", 1000, 0, setup_other, step_create_destroy,
 	  teardown_other, &growable },
-	{ "create, destroy the only", "heap", 1000, 0, NULL, step_create_destroy,
+	{ "create and destroy only", "heap", 1000, 0, NULL, step_create_destroy,
 	  NULL, &growable },
 	{ }
 };

@@ -16,7 +16,7 @@
 #include "mark.h"
 
 /* Rounds that differ by more say that something else was measured, too. */
-#define MAX_SPREAD	0.02
+#define MAX_SPREAD	0.03
 /* Rounds of all cases before the one that is recorded. */
 #define NR_ROUNDS_BEFORE_MARKED	2
 
@@ -183,41 +183,45 @@ static double ratio(const struct bench_subject *subject,
 	       (l->times * lowest(find(subject, l->reference)));
 }
 
-/* Returns how many cases are not to be believed. */
-static int print_cases(const struct bench_subject *subject, const char *measure_of,
-		       bool judge)
+static bool is_reliable(const struct bench_case *c)
+{
+	return spread(c) <= MAX_SPREAD;
+}
+
+static void print_cases(const struct bench_subject *subject, const char *measure_of)
 {
 	struct bench_case *c;
-	int nr_bad = 0;
-	bool bad;
 
 	printf("%-10s %-24s %14s %-8s %7s\n", subject->name, "case",
 	       measure_of, "per", "spread");
-	for (c = subject->cases; c->name; c++) {
-		bad = judge && spread(c) > MAX_SPREAD;
-		nr_bad += bad;
+	for (c = subject->cases; c->name; c++)
 		printf("%-10s %-24s %14.1f %-8s %6.2f%%%s\n", "", c->name,
 		       lowest(c), c->unit, 100 * spread(c),
-		       bad ? "  rounds differ too much" : "");
-	}
-	return nr_bad;
+		       is_reliable(c) ? "" : "  rounds differ too much");
 }
 
-/* Returns how many limits are missed. */
+static const char *verdict(const struct bench_subject *subject,
+			   const struct bench_limit *l)
+{
+	if (!is_reliable(find(subject, l->name)) ||
+	    !is_reliable(find(subject, l->reference)))
+		return "NOT RELIABLE";
+	return ratio(subject, l) > l->limit ? "MISSED" : "kept";
+}
+
+/* Returns how many limits are not shown to be kept. */
 static int print_limits(const struct bench_subject *subject)
 {
 	const struct bench_limit *l;
-	int nr_missed = 0;
-	bool missed;
+	int nr_bad = 0;
 
 	for (l = subject->limits; l->name; l++) {
-		missed = ratio(subject, l) > l->limit;
-		nr_missed += missed;
+		nr_bad += strcmp(verdict(subject, l), "kept") != 0;
 		printf("%-10s %-24s %14.3f times %g x %s, at most %g: %s\n", "",
 		       l->name, ratio(subject, l), l->times, l->reference,
-		       l->limit, missed ? "MISSED" : "kept");
+		       l->limit, verdict(subject, l));
 	}
-	return nr_missed;
+	return nr_bad;
 }
 
 static FILE *open_csv(const char *folder, const char *name, const char *header)
@@ -253,11 +257,11 @@ static void write_csv(const struct bench_subject *subject, const char *measure_o
 	fclose(f);
 
 	f = open_csv(folder, "limits.csv",
-		     "kernel,subject,case,times,reference,ratio,limit");
+		     "kernel,subject,case,times,reference,ratio,limit,verdict");
 	for (l = subject->limits; l->name; l++)
-		fprintf(f, "%s,%s,%s,%g,%s,%.4f,%g\n", system.release,
+		fprintf(f, "%s,%s,%s,%g,%s,%.4f,%g,%s\n", system.release,
 			subject->name, l->name, l->times, l->reference,
-			ratio(subject, l), l->limit);
+			ratio(subject, l), l->limit, verdict(subject, l));
 	fclose(f);
 }
 
@@ -291,7 +295,6 @@ int bench_main(const struct bench_subject *subject, int argc, char **argv)
 	};
 	const char *csv_folder = NULL, *measure_of;
 	int option, nr_bad;
-	bool exact;
 
 	/* The peers get single pages, wherever the kernel would choose others. */
 	if (prctl(PR_SET_THP_DISABLE, 1, 0, 0, 0))
@@ -310,11 +313,10 @@ int bench_main(const struct bench_subject *subject, int argc, char **argv)
 			return usage(argv[0]);
 		}
 	}
-	exact = counts_instructions();
-	measure_of = exact ? "instructions" : "ns";
+	measure_of = counts_instructions() ? "instructions" : "ns";
 	measure(subject);
-	nr_bad = print_cases(subject, measure_of, exact);
-	nr_bad += print_limits(subject);
+	print_cases(subject, measure_of);
+	nr_bad = print_limits(subject);
 	putchar('\n');
 	if (csv_folder)
 		write_csv(subject, measure_of, csv_folder);

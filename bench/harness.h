@@ -22,7 +22,7 @@
 
 /**
  * struct bench_case - one thing that is measured
- * @name: how it is called on the command line and in tables
+ * @name: how it is called on the command line and in tables, without a comma
  * @unit: what @nr_units counts
  * @nr_steps: calls of @step in a round
  * @nr_units: units in a round; @nr_steps if left 0 by the table and by @setup
