@@ -85,7 +85,7 @@ bench: module-$(newest) lib deps-vm
 	@$(MAKE) -C bench
 	@selftests/vm/run --kernel $(newest) --icount --timeout 1800 -- bench/run
 
-check: deps-build deps-check $(addprefix deps-headers-,$(KERNEL)) lib
+check: deps-build deps-check deps-programs $(addprefix deps-headers-,$(KERNEL)) lib
 	@+scripts/check $(KERNEL)
 	@$(MAKE) -C libheapdev check
 
