@@ -135,6 +135,22 @@ static void use_of_other_heap(void)
 		  HeapFree(GetProcessHeap(), 0, process_block));
 }
 
+/* A block that is wrong and a size that is: the block counts. */
+static void realloc_wrong_in_fixed(void)
+{
+	HANDLE fixed = HeapCreate(0, 0, MIB);
+	char *block = HeapAlloc(fixed, 0, 100);
+
+	TELL_POINTER("fixed_realloc_foreign",
+		     HeapReAlloc(fixed, 0, static_bytes + 64, 2 * MIB));
+	TELL_POINTER("fixed_realloc_interior",
+		     HeapReAlloc(fixed, 0, block + 8, 2 * MIB));
+	TELL_POINTER("fixed_realloc_null_heap",
+		     HeapReAlloc(NULL, 0, block, 2 * MIB));
+	TELL_SIZE("fixed_block_size", HeapSize(fixed, 0, block));
+	HeapDestroy(fixed);
+}
+
 static void free_null(void)
 {
 	TELL_BOOL("free_null", HeapFree(heap, 0, NULL));
@@ -175,6 +191,7 @@ int main(void)
 	free_row_twice(40000);
 	use_moved();
 	use_of_other_heap();
+	realloc_wrong_in_fixed();
 	free_null();
 	use_null_heap();
 	return 0;
