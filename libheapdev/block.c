@@ -35,6 +35,20 @@ static int check_block_size(const struct hd_ref *ref, SIZE_T bytes)
 	return bytes > HD_FIXED_BLOCK_MAX_BYTES ? -ENOSPC : 0;
 }
 
+static int resize(const struct hd_ref *ref, uint32_t flags, void **block,
+		  size_t bytes)
+{
+	int size_err = check_block_size(ref, bytes);
+	size_t old_bytes;
+	int err;
+
+	if (!size_err)
+		return hd_backend_realloc(ref->id, flags, block, bytes);
+	/* That there is no such block counts for more. */
+	err = hd_backend_size(ref->id, *block, &old_bytes);
+	return err ? err : size_err;
+}
+
 LPVOID WINAPI HeapAlloc(HANDLE hHeap, DWORD dwFlags, SIZE_T dwBytes)
 {
 	uint32_t flags = 0;
@@ -76,9 +90,7 @@ LPVOID WINAPI HeapReAlloc(HANDLE hHeap, DWORD dwFlags, LPVOID lpMem,
 		flags |= PRIVHEAP_REALLOC_F_ZERO;
 	if (dwFlags & HEAP_REALLOC_IN_PLACE_ONLY)
 		flags |= PRIVHEAP_REALLOC_F_IN_PLACE;
-	err = check_block_size(&ref, dwBytes);
-	if (!err)
-		err = hd_backend_realloc(ref.id, flags, &block, dwBytes);
+	err = resize(&ref, flags, &block, dwBytes);
 	hd_heap_leave(&ref);
 	if (err)
 		return fail(ref.flags, block_error(err, __func__, hHeap, lpMem),
