@@ -373,6 +373,21 @@ static inline int heap_check_works(const struct heap *heap)
 	return 0;
 }
 
+/*
+ * Allocates blocks of @bytes until that fails; returns why. @last is the last
+ * one.
+ */
+static inline int heap_fill(const struct heap *heap, size_t bytes, char **last)
+{
+	int ret;
+
+	*last = NULL;
+	do {
+		ret = block_alloc(heap, bytes, last);
+	} while (!ret);
+	return ret;
+}
+
 /* Contents */
 
 /* Fills memory with bytes that depend on @seed and on the place. */
