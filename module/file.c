@@ -23,7 +23,13 @@
 /* No heap and no block can be larger. */
 static u64 ph_max_bytes(void)
 {
-	return ALIGN_DOWN(TASK_SIZE, PH_REGION_ALIGN);
+	unsigned long end = TASK_SIZE;
+
+#ifdef DEFAULT_MAP_WINDOW
+	/* Beyond it a program has to ask for addresses; heaps do not. */
+	end = min(end, DEFAULT_MAP_WINDOW);
+#endif
+	return ALIGN_DOWN(end, PH_REGION_ALIGN);
 }
 
 /**

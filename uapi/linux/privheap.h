@@ -38,10 +38,9 @@
  *			than the address space
  *	ENOSPC		the heap is full: its maximum is reached, or the block
  *			cannot grow in place
- *	EDQUOT		a limit is reached: of the heap, the process, the user
- *			or the system
+ *	EDQUOT		a limit is reached: of the heap, the user or the system
  *	ENOMEM		the kernel has no memory or no address space
- *	EINTR		a signal ended a call that waited; nothing was done
+ *	EINTR		the task is being killed; nothing was done
  *	EACCES		the kernel does not allow executable mappings here
  */
 #ifndef _UAPI_LINUX_PRIVHEAP_H
