@@ -4,6 +4,7 @@
  * that stat shows of it.
  */
 #include <sys/resource.h>
+#include <sys/sysinfo.h>
 
 #include "kselftest_harness.h"
 #include "privheap_util.h"
@@ -379,6 +380,52 @@ TEST_F(heap, limit_is_exact)
 		EXPECT_EQ(MIB, stat.out_committed_peak_bytes);
 		EXPECT_EQ(MIB / sizes[i], stat.out_nr_blocks);
 	}
+}
+
+#define USER_BLOCK_BYTES	(32 * MIB)
+
+/* As somebody else than root, who alone has no limit of his own. */
+static void child_reaches_user_limit(struct __test_metadata *_metadata)
+{
+	struct heap heap, second, of_root;
+	struct privheap_stat stat;
+	struct sysinfo machine;
+	size_t limit;
+	char *block;
+
+	ASSERT_EQ(0, sysinfo(&machine));
+	limit = machine.totalram * machine.mem_unit / 100 *
+		file_number("/sys/module/privheap/parameters/user_limit_percent");
+	ASSERT_EQ(0, setresuid(65534, 0, 0));
+	ASSERT_EQ(0, heap_create(&heap, privheap_open()));
+	EXPECT_EQ(-EDQUOT, heap_fill(&heap, USER_BLOCK_BYTES, &block));
+	ASSERT_EQ(0, heap_stat(&heap, &stat));
+	EXPECT_EQ(0, stat.out_nr_limit_failures);
+	EXPECT_GE(limit + MIB, stat.out_committed_bytes);
+	EXPECT_LE(limit - USER_BLOCK_BYTES - MIB, stat.out_committed_bytes);
+
+	/* All files of a user share his limit, ... */
+	ASSERT_EQ(0, heap_create(&second, privheap_open()));
+	EXPECT_EQ(-EDQUOT, block_alloc(&second, USER_BLOCK_BYTES, &block));
+	/* ... but nobody else does. */
+	ASSERT_EQ(0, setresuid(0, 0, 0));
+	ASSERT_EQ(0, heap_create(&of_root, privheap_open()));
+	EXPECT_EQ(0, block_alloc(&of_root, USER_BLOCK_BYTES, &block));
+
+	ASSERT_EQ(0, heap_destroy(&heap));
+	EXPECT_EQ(0, block_alloc(&second, USER_BLOCK_BYTES, &block));
+}
+
+TEST_F(heap, user_limit)
+{
+	pid_t pid = fork();
+
+	ASSERT_LE(0, pid);
+	if (!pid) {
+		child_reaches_user_limit(_metadata);
+		_exit(0);
+	}
+	EXPECT_EQ(0, child_wait(pid));
 }
 
 TEST_F(heap, growable_heap_adds_regions)
