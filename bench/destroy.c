@@ -16,23 +16,18 @@ static const size_t fixed_bytes = 2UL * NR_BLOCKS * MAX_BYTES;
 static const size_t growable;
 
 static int device;
-static uint64_t heap, other_heap;
+static uint64_t heap;
 static unsigned long nr_pages;
 static char *memory;
 static size_t page;
 
-static void setup_small(struct bench_case *c)
-{
-	heap = heap_create(device, *(const size_t *)c->data);
-}
-
-static void setup_full(struct bench_case *c)
+static void setup_heap(struct bench_case *c)
 {
 	unsigned long i;
 	size_t bytes;
 	char *block;
 
-	setup_small(c);
+	heap = heap_create(device, *(const size_t *)c->data);
 	for (i = 0; i < NR_BLOCKS; i++) {
 		bytes = MIN_BYTES + bench_random() % (MAX_BYTES - MIN_BYTES + 1);
 		block = heap_alloc(device, heap, bytes, 0);
@@ -62,22 +57,6 @@ static void step_destroy(struct bench_case *c, unsigned long i)
 	heap_destroy(device, heap);
 }
 
-static void setup_other(struct bench_case *c)
-{
-	other_heap = heap_create(device, 0);
-}
-
-static void step_create_destroy(struct bench_case *c, unsigned long i)
-{
-	setup_small(c);
-	step_destroy(c, i);
-}
-
-static void teardown_other(struct bench_case *c)
-{
-	heap_destroy(device, other_heap);
-}
-
 static void step_munmap(struct bench_case *c, unsigned long i)
 {
 	if (munmap(memory, nr_pages * page))
@@ -85,13 +64,9 @@ static void step_munmap(struct bench_case *c, unsigned long i)
 }
 
 static struct bench_case cases[] = {
-	{ "heap growable", "page", 1, 0, setup_full, step_destroy, NULL, &growable },
-	{ "heap fixed", "page", 1, 0, setup_full, step_destroy, NULL, &fixed_bytes },
+	{ "heap growable", "page", 1, 0, setup_heap, step_destroy, NULL, &growable },
+	{ "heap fixed", "page", 1, 0, setup_heap, step_destroy, NULL, &fixed_bytes },
 	{ "anonymous", "page", 1, 0, setup_anonymous, step_munmap },
-	{ "create and destroy", "heap", 1000, 0, setup_other, step_create_destroy,
-	  teardown_other, &growable },
-	{ "create and destroy only", "heap", 1000, 0, NULL, step_create_destroy,
-	  NULL, &growable },
 	{ }
 };
 
