@@ -139,6 +139,18 @@ static int ph_heap_attach_locked(struct ph_heap *heap, struct ph_region *region,
 	return 0;
 }
 
+/*
+ * The tree may need a node to forget an entry, and gives up without a word when
+ * there is no memory. But the region is about to be freed.
+ */
+static void ph_heap_forget_locked(struct ph_heap *heap, unsigned long base)
+{
+	do {
+		mtree_erase(&heap->others, base);
+		cond_resched();
+	} while (unlikely(mtree_load(&heap->others, base)));
+}
+
 /* Takes a region, and its blocks, out again; its pages are left as they are. */
 static void ph_heap_detach_locked(struct ph_heap *heap, struct ph_region *region)
 {
@@ -146,7 +158,7 @@ static void ph_heap_detach_locked(struct ph_heap *heap, struct ph_region *region
 	if (heap->first == region)
 		heap->first = NULL;
 	else
-		mtree_erase(&heap->others, region->blocks.base);
+		ph_heap_forget_locked(heap, region->blocks.base);
 	list_del_init(&region->node);
 	heap->nr_regions--;
 	if (region->nr_vmas)
