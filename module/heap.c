@@ -313,7 +313,8 @@ static int ph_heap_alloc_locked(struct ph_heap *heap,
 	if (err)
 		return err;
 	if (arg->flags & PRIVHEAP_ALLOC_F_ZERO)
-		ph_commit_zero(ph_heap_find_region(heap, addr), addr, arg->bytes);
+		ph_content_zero(ph_heap_find_region(heap, addr), addr,
+				arg->bytes);
 	err = ph_answer(answer, addr);
 	if (unlikely(err))
 		ph_heap_unplace_locked(heap, addr, spare);
@@ -370,7 +371,7 @@ static int ph_heap_resize_locked(struct ph_heap *heap, struct ph_region *region,
 	if (err)
 		return err;
 	if (arg->flags & PRIVHEAP_REALLOC_F_ZERO)
-		ph_commit_zero(region, block->addr + old, arg->bytes - old);
+		ph_content_zero(region, block->addr + old, arg->bytes - old);
 	err = ph_answer(answer, block->addr);
 	if (unlikely(err))
 		WARN_ON_ONCE(ph_block_resize(&heap->store, &region->blocks,
@@ -398,7 +399,7 @@ static int ph_heap_transfer_locked(struct ph_region *src,
 	int err;
 
 	if (!move) {
-		err = ph_commit_copy(dst, addr, src, old->addr, old->bytes);
+		err = ph_content_copy(dst, addr, src, old->addr, old->bytes);
 		if (err)
 			return err;
 	}
@@ -406,11 +407,11 @@ static int ph_heap_transfer_locked(struct ph_region *src,
 	if (err)
 		return err;
 	if (move)
-		ph_commit_move(dst, (addr - dst->blocks.base) >> PAGE_SHIFT,
-			       src, (old->addr - src->blocks.base) >> PAGE_SHIFT,
-			       PAGE_ALIGN(old->bytes) >> PAGE_SHIFT);
+		ph_content_move(dst, (addr - dst->blocks.base) >> PAGE_SHIFT,
+				src, (old->addr - src->blocks.base) >> PAGE_SHIFT,
+				PAGE_ALIGN(old->bytes) >> PAGE_SHIFT);
 	if (arg->flags & PRIVHEAP_REALLOC_F_ZERO)
-		ph_commit_zero(dst, addr + old->bytes, arg->bytes - old->bytes);
+		ph_content_zero(dst, addr + old->bytes, arg->bytes - old->bytes);
 	return 0;
 }
 

@@ -319,18 +319,22 @@ int ph_commit_pages(struct ph_region *region, unsigned long first,
 void ph_decommit_pages(struct ph_region *region, unsigned long first,
 		       unsigned long nr);
 void ph_commit_release(struct ph_region *region);
-vm_fault_t ph_commit_fault(struct ph_region *region, struct vm_fault *vmf);
-void ph_commit_zero(struct ph_region *region, unsigned long addr,
-		    unsigned long bytes);
-int ph_commit_copy(struct ph_region *dst, unsigned long dst_addr,
-		   struct ph_region *src, unsigned long src_addr,
-		   unsigned long bytes);
-void ph_commit_move(struct ph_region *dst, unsigned long dst_first,
-		    struct ph_region *src, unsigned long src_first,
-		    unsigned long nr);
 unsigned long ph_commit_resident(struct ph_region *region);
 unsigned long ph_commit_count(struct ph_region *region);
 void ph_commit_exit(struct ph_region *region);
+
+/* fault.c */
+vm_fault_t ph_fault_serve(struct ph_region *region, struct vm_fault *vmf);
+
+/* content.c */
+void ph_content_zero(struct ph_region *region, unsigned long addr,
+		     unsigned long bytes);
+int ph_content_copy(struct ph_region *dst, unsigned long dst_addr,
+		    struct ph_region *src, unsigned long src_addr,
+		    unsigned long bytes);
+void ph_content_move(struct ph_region *dst, unsigned long dst_first,
+		     struct ph_region *src, unsigned long src_first,
+		     unsigned long nr);
 
 /* limits.c */
 void ph_limit_init(struct ph_limit *limit, struct ph_limit *parent,

@@ -8,7 +8,7 @@
  * whole region; the heap is dead then.
  *
  * This file knows VMAs and the pseudo file. What is inside a region, pages and
- * blocks, it leaves to commit.c and heap.c.
+ * blocks, it leaves to fault.c and heap.c.
  */
 #include <linux/file.h>
 #include <linux/fs.h>
@@ -112,7 +112,7 @@ static vm_fault_t ph_vma_fault(struct vm_fault *vmf)
 
 	if (unlikely(vmf->vma->vm_mm != region->heap->mm))
 		return VM_FAULT_SIGSEGV;
-	return ph_commit_fault(region, vmf);
+	return ph_fault_serve(region, vmf);
 }
 
 /*

@@ -1,0 +1,248 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Chunks: the states of a region's pages.
+ *
+ * A page is reserved, committed (charged to the limits, may be touched) or
+ * resident (has memory). The states live in chunks, found by page number in the
+ * region's xarray. This file owns the chunks and the memory in them; when a page
+ * changes its state is for commit.c and fault.c to say.
+ *
+ * Invariants, whenever no lock is held:
+ * - a page has memory only while it is committed;
+ * - as many pages are charged to the heap's limit as are committed;
+ * - a page table entry of the region points to the page in its chunk, or
+ *   nowhere. The fault handler looks a page up and maps it inside one critical
+ *   section of the chunk's lock. Decommit first clears the committed bits in
+ *   such sections, so that no fault maps the pages any more, then unmaps them,
+ *   and only then releases them.
+ */
+#include <linux/bitmap.h>
+#include <linux/mm.h>
+#include <linux/pagemap.h>
+#include <linux/sched/signal.h>
+#include <linux/slab.h>
+
+#include "chunk.h"
+
+/* How many pages are released in one go. */
+#define PH_RELEASE_BATCH	64
+
+/**
+ * ph_chunk_free - free a chunk
+ * @chunk: that holds no memory and is in no region's xarray any more
+ */
+void ph_chunk_free(struct ph_chunk *chunk)
+{
+	if (chunk->pages != chunk->few)
+		free_page((unsigned long)chunk->pages);
+	kfree(chunk);
+}
+
+/*
+ * The pointers of a whole chunk fill a page, and get one. Slabs for objects of
+ * that size are of a higher order, and to free several of these in a row makes
+ * the page allocator empty its per-CPU lists: that cost a quarter of a destroy.
+ */
+static struct ph_chunk *ph_chunk_alloc(unsigned long nr_pages)
+{
+	bool few = nr_pages * sizeof(struct page *) <= PAGE_SIZE / 4;
+	struct ph_chunk *chunk;
+
+	chunk = kzalloc(struct_size(chunk, few, few ? nr_pages : 0), PH_GFP_META);
+	if (!chunk)
+		return NULL;
+	mutex_init(&chunk->lock);
+	chunk->pages = few ? chunk->few : (void *)get_zeroed_page(PH_GFP_META);
+	if (!chunk->pages) {
+		kfree(chunk);
+		return NULL;
+	}
+	return chunk;
+}
+
+/**
+ * ph_chunk_trim - let a chunk without a committed page give up its pointers' page
+ * @chunk: the chunk
+ *
+ * Context: May sleep. Caller holds ph_heap.lock.
+ */
+void ph_chunk_trim(struct ph_chunk *chunk)
+{
+	struct page **pages = NULL;
+
+	mutex_lock(&chunk->lock);
+	if (chunk->pages != chunk->few && !chunk->nr_resident &&
+	    bitmap_empty(chunk->committed, PH_CHUNK_PAGES))
+		swap(pages, chunk->pages);
+	mutex_unlock(&chunk->lock);
+	free_page((unsigned long)pages);
+}
+
+static int ph_chunk_untrim(struct ph_chunk *chunk)
+{
+	struct page **pages = (void *)get_zeroed_page(PH_GFP_META);
+
+	if (!pages)
+		return -ENOMEM;
+	mutex_lock(&chunk->lock);
+	chunk->pages = pages;
+	mutex_unlock(&chunk->lock);
+	return 0;
+}
+
+static int ph_chunk_create(struct ph_region *region, unsigned long index)
+{
+	struct ph_chunk *chunk;
+
+	chunk = ph_chunk_alloc(min(region->blocks.nr_pages -
+				   index * PH_CHUNK_PAGES, PH_CHUNK_PAGES));
+	if (!chunk)
+		return -ENOMEM;
+	if (xa_is_err(xa_store(&region->chunks, index, chunk, PH_GFP_META))) {
+		ph_chunk_free(chunk);
+		return -ENOMEM;
+	}
+	return 0;
+}
+
+/**
+ * ph_chunk_create_range - make sure that there is a chunk for each page of a range
+ * @region: of this region
+ * @first: first page
+ * @end: the page behind the last one
+ *
+ * Context: May sleep. Caller holds ph_heap.lock.
+ * Return: 0, -ENOMEM, or -EINTR when the task is being killed. Chunks that were
+ * made before an error stay; ph_chunk_trim() makes them small.
+ */
+int ph_chunk_create_range(struct ph_region *region, unsigned long first,
+			  unsigned long end)
+{
+	struct ph_chunk *chunk;
+	unsigned long index;
+	int err = 0;
+
+	for (index = first / PH_CHUNK_PAGES;
+	     !err && index * PH_CHUNK_PAGES < end; index++) {
+		chunk = xa_load(&region->chunks, index);
+		if (!chunk)
+			err = ph_chunk_create(region, index);
+		else if (!chunk->pages)
+			err = ph_chunk_untrim(chunk);
+		if (fatal_signal_pending(current))
+			err = -EINTR;
+		cond_resched();
+	}
+	return err;
+}
+
+/**
+ * ph_chunk_count - count the committed pages of a part of a chunk
+ * @chunk: the chunk
+ * @part: the part
+ *
+ * Context: Caller holds ph_heap.lock or the chunk's.
+ * Return: how many there are.
+ */
+unsigned int ph_chunk_count(struct ph_chunk *chunk, struct ph_part part)
+{
+	unsigned int lo = part.lo, hi, nr = 0;
+
+	for_each_set_bitrange_from(lo, hi, chunk->committed, part.hi)
+		nr += hi - lo;
+	return nr;
+}
+
+/**
+ * ph_chunk_release - take the memory of pages away
+ * @chunk: the chunk
+ * @part: which pages of it; they are mapped nowhere
+ *
+ * Context: May sleep.
+ */
+void ph_chunk_release(struct ph_chunk *chunk, struct ph_part part)
+{
+	struct page *batch[PH_RELEASE_BATCH];
+	unsigned int i, nr = 0;
+
+	mutex_lock(&chunk->lock);
+	for (i = part.lo; i < part.hi && chunk->nr_resident; i++) {
+		if (!chunk->pages[i])
+			continue;
+		batch[nr++] = chunk->pages[i];
+		WRITE_ONCE(chunk->pages[i], NULL);
+		chunk->nr_resident--;
+		if (nr == PH_RELEASE_BATCH) {
+			release_pages(batch, nr);
+			nr = 0;
+		}
+	}
+	mutex_unlock(&chunk->lock);
+	if (nr)
+		release_pages(batch, nr);
+}
+
+/**
+ * ph_chunk_page - look up the memory of a page
+ * @region: of this region
+ * @n: which page
+ *
+ * Context: Caller holds ph_heap.lock; the memory stays while it does.
+ * Return: the memory, or NULL.
+ */
+struct page *ph_chunk_page(struct ph_region *region, unsigned long n)
+{
+	struct ph_chunk *chunk = ph_chunk_find(region, n);
+
+	if (!chunk || !chunk->pages)
+		return NULL;
+	return READ_ONCE(chunk->pages[n % PH_CHUNK_PAGES]);
+}
+
+/**
+ * ph_chunk_fill_locked - give a page memory, unless it has some already
+ * @chunk: the chunk
+ * @i: which page of it
+ * @fresh: the memory, or NULL inside; set to NULL when it is used
+ *
+ * Context: Caller holds the chunk's lock.
+ * Return: the memory that the page has now, or NULL.
+ */
+struct page *ph_chunk_fill_locked(struct ph_chunk *chunk, unsigned int i,
+				  struct page **fresh)
+{
+	lockdep_assert_held(&chunk->lock);
+	if (!chunk->pages[i] && *fresh) {
+		WRITE_ONCE(chunk->pages[i], *fresh);
+		chunk->nr_resident++;
+		*fresh = NULL;
+	}
+	return chunk->pages[i];
+}
+
+/**
+ * ph_chunk_populate - make sure that a page has memory
+ * @region: of this region
+ * @n: which page; there is a chunk for it
+ *
+ * Context: May sleep. Caller holds ph_heap.lock.
+ * Return: the memory, or NULL when there is none to be had.
+ */
+struct page *ph_chunk_populate(struct ph_region *region, unsigned long n)
+{
+	struct ph_chunk *chunk = ph_chunk_find(region, n);
+	unsigned int i = n % PH_CHUNK_PAGES;
+	struct page *page = READ_ONCE(chunk->pages[i]), *fresh;
+
+	if (page)
+		return page;
+	fresh = alloc_page(PH_GFP_BACKED);
+	if (!fresh)
+		return NULL;
+	mutex_lock(&chunk->lock);
+	page = ph_chunk_fill_locked(chunk, i, &fresh);
+	mutex_unlock(&chunk->lock);
+	if (fresh)
+		__free_page(fresh);
+	return page;
+}

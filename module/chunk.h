@@ -1,0 +1,65 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * The states of pages, for the files that change them; no other file of the
+ * module includes this. The invariants are at the top of chunk.c.
+ *
+ *	commit.c	which pages are committed, and charged
+ *	fault.c		which become resident when one is touched
+ *	content.c	what resident pages hold: zero, copy, move
+ *	  chunk.c	the states, chunk by chunk
+ */
+#ifndef _PRIVHEAP_CHUNK_H
+#define _PRIVHEAP_CHUNK_H
+
+#include "internal.h"
+
+/* Pages: zeroed, not movable, charged to the memory cgroup of who touches them. */
+#define PH_GFP_PAGE	(GFP_HIGHUSER | __GFP_ZERO | __GFP_ACCOUNT)
+/* The same where a failure can be reported: no OOM killer. */
+#define PH_GFP_BACKED	(PH_GFP_PAGE | __GFP_RETRY_MAYFAIL | __GFP_NOWARN)
+
+#define PH_CHUNK_BYTES		(PH_CHUNK_PAGES << PAGE_SHIFT)
+
+/* Pages @lo .. @hi - 1 of a chunk. */
+struct ph_part {
+	unsigned int lo;
+	unsigned int hi;
+};
+
+/* What of the pages [@first, @end) of a region lies in its chunk @index. */
+static inline struct ph_part ph_chunk_part(unsigned long index,
+					   unsigned long first,
+					   unsigned long end)
+{
+	unsigned long base = index * PH_CHUNK_PAGES;
+
+	return (struct ph_part){
+		.lo = max(first, base) - base,
+		.hi = min(end, base + PH_CHUNK_PAGES) - base,
+	};
+}
+
+/* Goes through the chunks that there are for pages [@first, @end). */
+#define ph_for_each_chunk(region, index, chunk, first, end)		\
+	xa_for_each_range(&(region)->chunks, index, chunk,		\
+			  (first) / PH_CHUNK_PAGES,			\
+			  ((end) - 1) / PH_CHUNK_PAGES)
+
+static inline struct ph_chunk *ph_chunk_find(struct ph_region *region,
+					     unsigned long page)
+{
+	return xa_load(&region->chunks, page / PH_CHUNK_PAGES);
+}
+
+int ph_chunk_create_range(struct ph_region *region, unsigned long first,
+			  unsigned long end);
+void ph_chunk_free(struct ph_chunk *chunk);
+void ph_chunk_trim(struct ph_chunk *chunk);
+unsigned int ph_chunk_count(struct ph_chunk *chunk, struct ph_part part);
+void ph_chunk_release(struct ph_chunk *chunk, struct ph_part part);
+struct page *ph_chunk_fill_locked(struct ph_chunk *chunk, unsigned int i,
+				  struct page **fresh);
+struct page *ph_chunk_page(struct ph_region *region, unsigned long n);
+struct page *ph_chunk_populate(struct ph_region *region, unsigned long n);
+
+#endif /* _PRIVHEAP_CHUNK_H */

@@ -1,0 +1,163 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Contents: what the pages of a heap hold.
+ *
+ * Blocks are cleared, copied and moved here, through the kernel's mapping of the
+ * pages and not the program's, so nothing here can fault. Page states are
+ * chunk.c's.
+ */
+#include <linux/highmem.h>
+#include <linux/mm.h>
+#include <linux/sched/signal.h>
+
+#include "chunk.h"
+
+/**
+ * ph_content_zero - make a range of committed memory read as zero
+ * @region: of this region
+ * @addr: where it starts, any address
+ * @bytes: its length
+ *
+ * Pages without memory are left so: they will be zero when they get it.
+ *
+ * Context: May sleep. Caller holds ph_heap.lock.
+ */
+void ph_content_zero(struct ph_region *region, unsigned long addr,
+		     unsigned long bytes)
+{
+	unsigned long offset = addr - region->blocks.base;
+	struct ph_chunk *chunk;
+	unsigned long len;
+	struct page *page;
+
+	lockdep_assert_held(&region->heap->lock);
+	for (; bytes; bytes -= len, offset += len) {
+		chunk = ph_chunk_find(region, offset >> PAGE_SHIFT);
+		if (!chunk || !READ_ONCE(chunk->nr_resident)) {
+			len = min(bytes, PH_CHUNK_BYTES - offset % PH_CHUNK_BYTES);
+			continue;
+		}
+		len = min(bytes, PAGE_SIZE - offset_in_page(offset));
+		page = ph_chunk_page(region, offset >> PAGE_SHIFT);
+		if (page)
+			memzero_page(page, offset_in_page(offset), len);
+		cond_resched();
+	}
+}
+
+/* Copies @len bytes that lie in one page on either side. */
+static int ph_copy_piece(struct ph_region *dst, unsigned long to,
+			 struct ph_region *src, unsigned long from,
+			 unsigned long len)
+{
+	struct page *src_page = ph_chunk_page(src, from >> PAGE_SHIFT);
+	struct page *dst_page = ph_chunk_page(dst, to >> PAGE_SHIFT);
+
+	if (!src_page) {
+		if (dst_page)
+			memzero_page(dst_page, offset_in_page(to), len);
+		return 0;
+	}
+	if (!dst_page)
+		dst_page = ph_chunk_populate(dst, to >> PAGE_SHIFT);
+	if (!dst_page)
+		return -ENOMEM;
+	memcpy_page(dst_page, offset_in_page(to), src_page,
+		    offset_in_page(from), len);
+	flush_dcache_page(dst_page);
+	return 0;
+}
+
+/**
+ * ph_content_copy - copy committed memory of a heap to other such memory
+ * @dst: region copied to
+ * @dst_addr: address copied to
+ * @src: region copied from
+ * @src_addr: address copied from; the ranges do not overlap
+ * @bytes: how much
+ *
+ * Works on the pages, not through the program's mapping, and so cannot fault.
+ *
+ * Context: May sleep. Caller holds ph_heap.lock.
+ * Return: 0, -ENOMEM, or -EINTR when the task is being killed; the contents of
+ * the destination are undefined then.
+ */
+int ph_content_copy(struct ph_region *dst, unsigned long dst_addr,
+		    struct ph_region *src, unsigned long src_addr,
+		    unsigned long bytes)
+{
+	unsigned long to = dst_addr - dst->blocks.base;
+	unsigned long from = src_addr - src->blocks.base;
+	unsigned long len;
+	int err;
+
+	lockdep_assert_held(&dst->heap->lock);
+	for (; bytes; bytes -= len, to += len, from += len) {
+		len = min3(bytes, PAGE_SIZE - offset_in_page(to),
+			   PAGE_SIZE - offset_in_page(from));
+		err = ph_copy_piece(dst, to, src, from, len);
+		if (err)
+			return err;
+		if (fatal_signal_pending(current))
+			return -EINTR;
+		cond_resched();
+	}
+	return 0;
+}
+
+/* Exchanges the memory of a page, and returns what it had. */
+static struct page *ph_page_exchange(struct ph_region *region, unsigned long n,
+				     struct page *page)
+{
+	struct ph_chunk *chunk = ph_chunk_find(region, n);
+	unsigned int i = n % PH_CHUNK_PAGES;
+	struct page *old;
+
+	mutex_lock(&chunk->lock);
+	old = chunk->pages[i];
+	WRITE_ONCE(chunk->pages[i], page);
+	chunk->nr_resident += !!page - !!old;
+	mutex_unlock(&chunk->lock);
+	return old;
+}
+
+/**
+ * ph_content_move - move the memory of pages to other pages of the heap
+ * @dst: region moved to
+ * @dst_first: first page moved to; committed, and just been so: what these pages
+ *	hold is of no interest
+ * @src: region moved from
+ * @src_first: first page moved from; stays committed, without memory
+ * @nr: how many
+ *
+ * Costs a few dozen instructions a page where copying costs hundreds, and cannot
+ * fail. Neither range may contain pages that a region keeps for life.
+ *
+ * The destination may have memory: in a backed heap, and where the program has
+ * touched it before it was told the address. That is released.
+ *
+ * Context: May sleep. Caller holds ph_heap.lock.
+ */
+void ph_content_move(struct ph_region *dst, unsigned long dst_first,
+		     struct ph_region *src, unsigned long src_first,
+		     unsigned long nr)
+{
+	struct address_space *mapping = dst->heap->filp->f_mapping;
+	struct page *page;
+	unsigned long n;
+
+	lockdep_assert_held(&dst->heap->lock);
+	for (n = 0; n < nr; n++) {
+		page = ph_page_exchange(src, src_first + n, NULL);
+		if (page)
+			page = ph_page_exchange(dst, dst_first + n, page);
+		else if (ph_chunk_page(dst, dst_first + n))
+			memzero_page(ph_chunk_page(dst, dst_first + n), 0,
+				     PAGE_SIZE);
+		if (page)
+			put_page(page);
+		cond_resched();
+	}
+	unmap_mapping_pages(mapping, src->pgoff + src_first, nr, true);
+	unmap_mapping_pages(mapping, dst->pgoff + dst_first, nr, true);
+}
