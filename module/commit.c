@@ -75,7 +75,6 @@ static int ph_populate(struct ph_region *region, unsigned long first,
 int ph_commit_pages(struct ph_region *region, unsigned long first,
 		    unsigned long nr, bool backed)
 {
-	struct ph_limit *limit = &region->heap->limit;
 	unsigned long end = first + nr, index, missing;
 	struct ph_chunk *chunk;
 	struct ph_part part;
@@ -85,7 +84,7 @@ int ph_commit_pages(struct ph_region *region, unsigned long first,
 	missing = nr - ph_count_committed(region, first, end);
 	if (!missing)
 		return 0;
-	err = ph_limit_charge(limit, missing);
+	err = ph_limit_charge(region->heap, missing);
 	if (err)
 		return err;
 	err = ph_chunk_create_range(region, first, end);
@@ -93,7 +92,7 @@ int ph_commit_pages(struct ph_region *region, unsigned long first,
 		err = ph_populate(region, first, end);
 	if (err) {
 		ph_depopulate(region, first, end);
-		ph_limit_uncharge(limit, missing);
+		ph_limit_uncharge(region->heap, missing);
 		return err;
 	}
 	ph_for_each_chunk(region, index, chunk, first, end) {
@@ -103,7 +102,7 @@ int ph_commit_pages(struct ph_region *region, unsigned long first,
 		mutex_unlock(&chunk->lock);
 		cond_resched();
 	}
-	ph_limit_note_peak(limit);
+	ph_limit_settle(region->heap);
 	return 0;
 }
 
@@ -135,7 +134,7 @@ static void ph_decommit_range(struct ph_region *region, unsigned long first,
 		ph_chunk_trim(chunk);
 		cond_resched();
 	}
-	ph_limit_uncharge(&region->heap->limit, nr_committed);
+	ph_limit_uncharge(region->heap, nr_committed);
 }
 
 /**
@@ -204,7 +203,7 @@ void ph_commit_exit(struct ph_region *region)
 	}
 	xa_destroy(&region->chunks);
 	if (nr_committed)
-		ph_limit_uncharge(&region->heap->limit, nr_committed);
+		ph_limit_uncharge(region->heap, nr_committed);
 }
 
 /**

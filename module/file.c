@@ -431,12 +431,11 @@ static int ph_file_open(struct inode *inode, struct file *filp)
 	file = kzalloc(sizeof(*file), PH_GFP_META);
 	if (!file)
 		return -ENOMEM;
-	file->user = ph_user_get(current_uid());
-	if (IS_ERR(file->user)) {
+	file->process = ph_process_get();
+	if (IS_ERR(file->process)) {
 		kfree(file);
 		return -ENOMEM;
 	}
-	ph_limit_init(&file->limit, &file->user->limit, ULONG_MAX);
 	xa_init_flags(&file->heaps, XA_FLAGS_ALLOC | XA_FLAGS_ACCOUNT);
 	mmgrab(current->mm);
 	file->mm = current->mm;
@@ -453,8 +452,7 @@ static int ph_file_release(struct inode *inode, struct file *filp)
 	xa_for_each(&file->heaps, index, heap)
 		ph_heap_destroy(ph_file_withdraw(file, heap->id));
 	xa_destroy(&file->heaps);
-	WARN_ON_ONCE(atomic_long_read(&file->limit.usage_pages));
-	ph_user_put(file->user);
+	ph_limit_put(&file->process->limit);
 	mmdrop(file->mm);
 	kfree(file);
 	return 0;

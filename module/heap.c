@@ -654,7 +654,8 @@ void ph_heap_destroy(struct ph_heap *heap)
 		mutex_lock(&heap->lock);
 	}
 	mutex_unlock(&heap->lock);
-	ph_limit_uncharge(heap->limit.parent, PH_HEAP_META_PAGES);
+	ph_limit_uncharge_above(heap, PH_HEAP_META_PAGES);
+	ph_owner_remove_heap(heap);
 	ph_heap_put(heap);
 }
 
@@ -675,6 +676,7 @@ void ph_heap_put(struct ph_heap *heap)
 	if (heap->filp)
 		ph_region_close(heap);
 	mmdrop(heap->mm);
+	ph_limit_put(heap->limit.parent);
 	kfree_rcu(heap, rcu);
 }
 
@@ -695,7 +697,9 @@ static struct ph_heap *ph_heap_new(struct ph_file *file, u32 flags,
 	mutex_init(&heap->lock);
 	INIT_LIST_HEAD(&heap->regions);
 	mt_init(&heap->others);
-	ph_limit_init(&heap->limit, &file->limit, limit_pages);
+	refcount_inc(&file->process->limit.refs);
+	ph_limit_init(&heap->limit, PRIVHEAP_SCOPE_HEAP, &file->process->limit,
+		      limit_pages);
 	ph_block_store_init(&heap->store, &ph_heap_block_ops);
 	heap->store.growable = !max_pages;
 	return heap;
@@ -757,6 +761,10 @@ static int ph_heap_reserve_id(struct ph_file *file, struct ph_heap *heap)
 	err = xa_alloc(&file->heaps, &index, NULL, xa_limit_31b, PH_GFP_META);
 	if (err)
 		return -ENOMEM;
+	if (ph_owner_add_heap(heap)) {
+		xa_erase(&file->heaps, index);
+		return -ENOMEM;
+	}
 	xa_lock(&file->heaps);
 	if (!++file->generation)
 		file->generation = 1;
@@ -784,7 +792,7 @@ int ph_heap_create(struct ph_call *call)
 					      ULONG_MAX);
 	if (!heap)
 		return -ENOMEM;
-	err = ph_limit_charge(&file->limit, PH_HEAP_META_PAGES);
+	err = ph_limit_charge_above(heap, PH_HEAP_META_PAGES);
 	if (err)
 		goto err_put_heap;
 	err = ph_heap_reserve_id(file, heap);
@@ -796,7 +804,8 @@ int ph_heap_create(struct ph_call *call)
 	err = ph_call_answer(call);
 	if (err)
 		goto err_release_id;
-	ph_file_publish(file, heap);
+	ph_owner_publish_heap(heap);
+	ph_file_publish(file, heap);	/* from here on it can be destroyed */
 	return 0;
 
 err_release_id:

@@ -9,7 +9,8 @@
  *	  ph_heap	a heap: its regions, its blocks, its limit
  *	    ph_region	one reservation of address space, one VMA
  *	      ph_chunk	the states of up to PH_CHUNK_PAGES neighbouring pages
- *	ph_user		the limit of one user, shared by all of his files
+ *	ph_process	an address space that opened the device, once or more often
+ *	ph_user		who it ran as
  *
  * Locks, outermost first
  *
@@ -20,7 +21,9 @@
  *				handler, under mmap_lock or the VMA's lock
  *	        i_mmap_rwsem, page table locks
  *
- *	ph_users_lock		the table of users; a leaf
+ *	ph_owner_lock		the tables of limits but the heaps'
+ *	ph_limit_lock		changes of limits
+ *	  ph_stock.lock		charges in advance; a leaf
  *
  * User memory is read and written with no lock held, with one exception: the
  * answer of a call that hands out a block is written under ph_heap.lock with
@@ -64,33 +67,131 @@
 /* Regions of a growable heap double in size up to this. */
 #define PH_REGION_GROW_BYTES	(64UL << 20)
 
+/* Tables by scope have as many places. */
+#define PH_NR_SCOPES	(PRIVHEAP_SCOPE_CGROUP + 1)
+
 /**
- * struct ph_limit - one node of the limit tree, heap -> process -> user -> system
- * @parent: charged after this one; NULL at the root (constant)
- * @hard_pages: the limit; ULONG_MAX for none (atomic, READ_ONCE)
- * @usage_pages: what is charged; never above @hard_pages because of a charge
- *	(atomic)
+ * enum ph_chain - the chains of nodes above a heap
+ * @PH_CHAIN_OWNER: process -> user -> system
+ * @PH_CHAIN_CGROUP: the control group that the heap was put under, if it was
+ */
+enum ph_chain {
+	PH_CHAIN_OWNER,
+	PH_CHAIN_CGROUP,
+	PH_NR_CHAINS,
+};
+
+/**
+ * enum ph_bound - up to where a charge may go
+ * @PH_BOUND_ADVANCE: as the next, and not across a soft limit
+ * @PH_BOUND_ORDINARY: up to the grace
+ * @PH_BOUND_HARD: up to the hard limit
+ */
+enum ph_bound {
+	PH_BOUND_ADVANCE,
+	PH_BOUND_ORDINARY,
+	PH_BOUND_HARD,
+};
+
+/**
+ * enum ph_limit_right - what may be done to a limit
+ * @PH_LIMIT_BY_PROGRAM: anything, with the hard limit up to the ceiling
+ * @PH_LIMIT_LOWER: nothing that allows more than before
+ * @PH_LIMIT_ANY: anything
+ */
+enum ph_limit_right {
+	PH_LIMIT_BY_PROGRAM,
+	PH_LIMIT_LOWER,
+	PH_LIMIT_ANY,
+};
+
+/* struct ph_limit_change, @set */
+#define PH_LIMIT_SET_HARD	BIT(0)
+#define PH_LIMIT_SET_SOFT	BIT(1)
+#define PH_LIMIT_SET_GRACE	BIT(2)
+
+/**
+ * struct ph_limit_change - a change of limits that somebody asks for
+ * @set: PH_LIMIT_SET_*: which of the others count
+ * @hard_bytes: rounded down to pages; U64_MAX for none
+ * @soft_bytes: the same
+ * @grace_bytes: rounded up to pages
+ */
+struct ph_limit_change {
+	u32 set;
+	u64 hard_bytes;
+	u64 soft_bytes;
+	u64 grace_bytes;
+};
+
+/**
+ * struct ph_limit - one node of the limit tree, see limits.c and owner.c
+ * @parent: charged after this one; NULL at the end of a chain (constant)
+ * @key: its place in the table of its scope (constant)
+ * @scope: what it limits (constant)
+ * @refs: a heap's node has none, the heap has
+ * @hard_pages: the limit; ULONG_MAX for none (ph_limit_lock, READ_ONCE)
+ * @soft_pages: crossing it is reported; ULONG_MAX for none (ph_limit_lock,
+ *	READ_ONCE)
+ * @grace_pages: how much of @hard_pages is kept for those who ask for it
+ *	(ph_limit_lock, READ_ONCE)
+ * @ceiling_pages: how far the program may raise @hard_pages (ph_limit_lock)
+ * @usage_pages: what is charged, stocks included (atomic)
  * @peak_pages: the most that ever was charged and committed (atomic)
  * @nr_failures: charges that this node refused (atomic)
+ * @nr_soft_hits: how often @soft_pages was crossed (atomic)
  */
 struct ph_limit {
 	struct ph_limit *parent;
+	unsigned long key;
+	enum privheap_scope scope;
+	refcount_t refs;
 	unsigned long hard_pages;
+	unsigned long soft_pages;
+	unsigned long grace_pages;
+	unsigned long ceiling_pages;
 	atomic_long_t usage_pages;
 	atomic_long_t peak_pages;
 	atomic_long_t nr_failures;
+	atomic_long_t nr_soft_hits;
 };
 
 /**
  * struct ph_user - the limit of one user
  * @limit: the node; its parent is the system's
  * @uid: whose, in the initial user namespace (constant)
- * @nr_refs: open files (ph_users_lock)
+ * @stays: its limits were set, so it holds itself (ph_owner_lock)
  */
 struct ph_user {
 	struct ph_limit limit;
 	kuid_t uid;
-	unsigned int nr_refs;
+	bool stays;
+};
+
+/**
+ * struct ph_process - the limit of one address space
+ * @limit: the node; its parent is that of the user who opened the device first
+ * @mm: pinned with mmgrab(), so the pointer stays unique (constant)
+ * @tgid: the process that opened the device first (constant)
+ */
+struct ph_process {
+	struct ph_limit limit;
+	struct mm_struct *mm;
+	struct pid *tgid;
+};
+
+/**
+ * struct ph_charge - what the calls on a heap must know about their charges
+ * @grace: this call may use the grace
+ * @above: the nodes above the heap were charged, and not only a stock
+ * @crossed: scopes whose soft limits the charge has crossed, by bit
+ * @notice: those that were crossed since the program was told
+ */
+struct ph_charge {
+	bool grace;
+	bool above;
+	unsigned int crossed;
+	unsigned int notice;
 };
 
 /* A lookup in an xarray is a tenth of a call; so few programs need one. */
@@ -100,8 +201,7 @@ struct ph_user {
  * struct ph_file - an open /dev/privheap
  * @mm: the address space that opened it and alone may use it; pinned with
  *	mmgrab(), so the pointer stays unique (constant)
- * @user: whom the heaps are charged to (constant)
- * @limit: node of the process; its parent is @user's
+ * @process: whom the heaps are charged to (constant)
  * @generation: upper half of the next heap's id (heaps.xa_lock)
  * @heaps: struct ph_heap by lower half of the id; an entry that is reserved for
  *	a heap in the making reads as NULL. Indexes are given from the lowest
@@ -109,8 +209,7 @@ struct ph_user {
  */
 struct ph_file {
 	struct mm_struct *mm;
-	struct ph_user *user;
-	struct ph_limit limit;
+	struct ph_process *process;
 	u32 generation;
 	struct xarray heaps;
 	struct ph_heap __rcu *first_heaps[PH_FIRST_HEAPS];
@@ -154,7 +253,8 @@ enum ph_heap_state {
  * @nr_mapped: regions that have a VMA in @mm (@lock)
  * @reserved_pages: of all regions (@lock)
  * @next_pgoff: where the next region starts in @filp (@grow_lock)
- * @limit: the heap's node; its parent is the process's
+ * @charge: (@lock)
+ * @limit: the heap's node; its parent is the process's, and held
  */
 struct ph_heap {
 	refcount_t refs;
@@ -180,6 +280,7 @@ struct ph_heap {
 	struct ph_region *first;
 	struct maple_tree others;
 	unsigned long reserved_pages;
+	struct ph_charge charge;
 	struct ph_limit limit;
 	struct ph_block_store store;
 };
@@ -337,13 +438,41 @@ void ph_content_move(struct ph_region *dst, unsigned long dst_first,
 		     unsigned long nr);
 
 /* limits.c */
-void ph_limit_init(struct ph_limit *limit, struct ph_limit *parent,
-		   unsigned long hard_pages);
-int ph_limit_charge(struct ph_limit *limit, unsigned long nr_pages);
-void ph_limit_note_peak(struct ph_limit *limit);
-void ph_limit_uncharge(struct ph_limit *limit, unsigned long nr_pages);
-struct ph_user *ph_user_get(kuid_t uid);
-void ph_user_put(struct ph_user *user);
-int ph_limits_init(void);
+void ph_limit_init(struct ph_limit *limit, enum privheap_scope scope,
+		   struct ph_limit *parent, unsigned long hard_pages);
+struct ph_limit *ph_limit_charge_up(struct ph_limit *limit,
+				    unsigned long nr_pages, enum ph_bound bound,
+				    unsigned int *crossed);
+void ph_limit_uncharge_up(struct ph_limit *limit, unsigned long nr_pages);
+int ph_limit_charge_above(struct ph_heap *heap, unsigned long nr_pages);
+void ph_limit_uncharge_above(struct ph_heap *heap, unsigned long nr_pages);
+int ph_limit_charge(struct ph_heap *heap, unsigned long nr_pages);
+void ph_limit_uncharge(struct ph_heap *heap, unsigned long nr_pages);
+void ph_limit_settle(struct ph_heap *heap);
+unsigned long ph_limit_usage(struct ph_limit *limit);
+int ph_limit_set(struct ph_limit *limit, const struct ph_limit_change *change,
+		 enum ph_limit_right right);
+void ph_limit_reset(struct ph_limit *limit);
+
+/* stock.c */
+bool ph_stock_take(enum ph_chain chain, struct ph_limit *limit,
+		   unsigned long nr_pages, bool *filled);
+bool ph_stock_put(enum ph_chain chain, struct ph_limit *limit,
+		  unsigned long nr_pages);
+unsigned long ph_stock_drain(struct ph_limit *limit);
+void ph_stocks_init(void);
+
+/* owner.c */
+struct ph_process *ph_process_get(void);
+int ph_owner_add_heap(struct ph_heap *heap);
+void ph_owner_publish_heap(struct ph_heap *heap);
+void ph_owner_remove_heap(struct ph_heap *heap);
+struct ph_limit *ph_limit_next(enum privheap_scope scope, unsigned long *key);
+struct ph_limit *ph_limit_find(enum privheap_scope scope, u64 key);
+struct ph_limit *ph_limit_find_user(kuid_t uid);
+void ph_limit_put(struct ph_limit *limit);
+kuid_t ph_limit_owner(struct ph_limit *limit);
+int ph_owners_init(void);
+void ph_owners_exit(void);
 
 #endif /* _PRIVHEAP_INTERNAL_H */

@@ -25,12 +25,12 @@ static int __init ph_init(void)
 {
 	int err;
 
-	err = ph_limits_init();
+	err = ph_owners_init();
 	if (err)
 		return err;
 	err = ph_block_cache_init();
 	if (err)
-		return err;
+		goto err_owners;
 	ph_device.mode = mode & 0777;
 	err = misc_register(&ph_device);
 	if (err)
@@ -39,6 +39,8 @@ static int __init ph_init(void)
 
 err_block_cache:
 	ph_block_cache_exit();
+err_owners:
+	ph_owners_exit();
 	return err;
 }
 
@@ -46,6 +48,7 @@ static void __exit ph_exit(void)
 {
 	misc_deregister(&ph_device);
 	ph_block_cache_exit();
+	ph_owners_exit();
 }
 
 module_init(ph_init);

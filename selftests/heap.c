@@ -384,10 +384,24 @@ TEST_F(heap, limit_is_exact)
 
 #define USER_BLOCK_BYTES	(32 * MIB)
 
+/* A process whose real user is @uid makes a heap and asks for a large block. */
+static int process_alloc_as(uid_t uid, size_t bytes)
+{
+	pid_t pid = fork();
+	struct heap heap;
+	char *block;
+
+	if (pid)
+		return child_wait(pid);
+	if (setresuid(uid, 0, 0) || heap_create(&heap, privheap_open()))
+		_exit(1);
+	_exit(-block_alloc(&heap, bytes, &block));
+}
+
 /* As somebody else than root, who alone has no limit of his own. */
 static void child_reaches_user_limit(struct __test_metadata *_metadata)
 {
-	struct heap heap, second, of_root;
+	struct heap heap, second;
 	struct privheap_stat stat;
 	struct sysinfo machine;
 	size_t limit;
@@ -404,13 +418,12 @@ static void child_reaches_user_limit(struct __test_metadata *_metadata)
 	EXPECT_GE(limit + MIB, stat.out_committed_bytes);
 	EXPECT_LE(limit - USER_BLOCK_BYTES - MIB, stat.out_committed_bytes);
 
-	/* All files of a user share his limit, ... */
+	/* All files and processes of a user share his limit, ... */
 	ASSERT_EQ(0, heap_create(&second, privheap_open()));
 	EXPECT_EQ(-EDQUOT, block_alloc(&second, USER_BLOCK_BYTES, &block));
+	EXPECT_EQ(EDQUOT, process_alloc_as(65534, USER_BLOCK_BYTES));
 	/* ... but nobody else does. */
-	ASSERT_EQ(0, setresuid(0, 0, 0));
-	ASSERT_EQ(0, heap_create(&of_root, privheap_open()));
-	EXPECT_EQ(0, block_alloc(&of_root, USER_BLOCK_BYTES, &block));
+	EXPECT_EQ(0, process_alloc_as(0, USER_BLOCK_BYTES));
 
 	ASSERT_EQ(0, heap_destroy(&heap));
 	EXPECT_EQ(0, block_alloc(&second, USER_BLOCK_BYTES, &block));

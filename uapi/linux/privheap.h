@@ -52,6 +52,22 @@
 /* The version that PRIVHEAP_IOC_INFO reports; raised when calls are added. */
 #define PRIVHEAP_ABI_VERSION	1
 
+/**
+ * enum privheap_scope - what a node of the limit tree is for
+ * @PRIVHEAP_SCOPE_HEAP: a heap
+ * @PRIVHEAP_SCOPE_PROCESS: the heaps of a process
+ * @PRIVHEAP_SCOPE_USER: the heaps of a user
+ * @PRIVHEAP_SCOPE_SYSTEM: all heaps
+ * @PRIVHEAP_SCOPE_CGROUP: the heaps that were put under a cgroup
+ */
+enum privheap_scope {
+	PRIVHEAP_SCOPE_HEAP = 1,
+	PRIVHEAP_SCOPE_PROCESS,
+	PRIVHEAP_SCOPE_USER,
+	PRIVHEAP_SCOPE_SYSTEM,
+	PRIVHEAP_SCOPE_CGROUP,
+};
+
 #define PRIVHEAP_IOC_TYPE	0xBC
 
 #define PRIVHEAP_IOC_INFO	_IO(PRIVHEAP_IOC_TYPE, 0x00)
