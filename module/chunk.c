@@ -18,14 +18,10 @@
  */
 #include <linux/bitmap.h>
 #include <linux/mm.h>
-#include <linux/pagemap.h>
 #include <linux/sched/signal.h>
 #include <linux/slab.h>
 
 #include "chunk.h"
-
-/* How many pages are released in one go. */
-#define PH_RELEASE_BATCH	64
 
 /**
  * ph_chunk_free - free a chunk
@@ -162,24 +158,23 @@ unsigned int ph_chunk_count(struct ph_chunk *chunk, struct ph_part part)
  */
 void ph_chunk_release(struct ph_chunk *chunk, struct ph_part part)
 {
-	struct page *batch[PH_RELEASE_BATCH];
-	unsigned int i, nr = 0;
+	struct ph_batch batch __uninitialized;
+	unsigned int i;
 
+	batch.next = 0;
+	batch.nr = 0;
 	mutex_lock(&chunk->lock);
 	for (i = part.lo; i < part.hi && chunk->nr_resident; i++) {
 		if (!chunk->pages[i])
 			continue;
-		batch[nr++] = chunk->pages[i];
+		batch.pages[batch.nr++] = chunk->pages[i];
 		WRITE_ONCE(chunk->pages[i], NULL);
 		chunk->nr_resident--;
-		if (nr == PH_RELEASE_BATCH) {
-			release_pages(batch, nr);
-			nr = 0;
-		}
+		if (batch.nr == PH_BATCH_PAGES)
+			ph_pool_give(&batch);
 	}
 	mutex_unlock(&chunk->lock);
-	if (nr)
-		release_pages(batch, nr);
+	ph_pool_give(&batch);
 }
 
 /**
@@ -200,49 +195,64 @@ struct page *ph_chunk_page(struct ph_region *region, unsigned long n)
 }
 
 /**
- * ph_chunk_fill_locked - give a page memory, unless it has some already
+ * ph_chunk_missing - count the pages of a part of a chunk that have no memory
  * @chunk: the chunk
- * @i: which page of it
- * @fresh: the memory, or NULL inside; set to NULL when it is used
+ * @part: the part
  *
- * Context: Caller holds the chunk's lock.
- * Return: the memory that the page has now, or NULL.
+ * Context: Caller holds ph_heap.lock or the chunk's.
+ * Return: how many there are; with ph_heap.lock alone there may be fewer soon.
  */
-struct page *ph_chunk_fill_locked(struct ph_chunk *chunk, unsigned int i,
-				  struct page **fresh)
+unsigned int ph_chunk_missing(struct ph_chunk *chunk, struct ph_part part)
 {
-	lockdep_assert_held(&chunk->lock);
-	if (!chunk->pages[i] && *fresh) {
-		WRITE_ONCE(chunk->pages[i], *fresh);
-		chunk->nr_resident++;
-		*fresh = NULL;
-	}
-	return chunk->pages[i];
+	unsigned int i, nr = 0;
+
+	for (i = part.lo; i < part.hi; i++)
+		nr += !READ_ONCE(chunk->pages[i]);
+	return nr;
 }
 
 /**
- * ph_chunk_populate - make sure that a page has memory
- * @region: of this region
- * @n: which page; there is a chunk for it
+ * ph_chunk_fill_locked - give memory to the pages that have none
+ * @chunk: the chunk
+ * @part: which pages of it
+ * @batch: the memory; when it is used up, the other pages are left without
+ *
+ * Context: Caller holds the chunk's lock.
+ */
+void ph_chunk_fill_locked(struct ph_chunk *chunk, struct ph_part part,
+			  struct ph_batch *batch)
+{
+	unsigned int i;
+
+	lockdep_assert_held(&chunk->lock);
+	for (i = part.lo; i < part.hi && batch->next < batch->nr; i++) {
+		if (chunk->pages[i])
+			continue;
+		WRITE_ONCE(chunk->pages[i], batch->pages[batch->next++]);
+		chunk->nr_resident++;
+	}
+}
+
+/**
+ * ph_chunk_populate - make sure that pages have memory
+ * @chunk: the chunk
+ * @part: which pages of it
  *
  * Context: May sleep. Caller holds ph_heap.lock.
- * Return: the memory, or NULL when there is none to be had.
+ * Return: 0, or -ENOMEM, and then some of them may have it.
  */
-struct page *ph_chunk_populate(struct ph_region *region, unsigned long n)
+int ph_chunk_populate(struct ph_chunk *chunk, struct ph_part part)
 {
-	struct ph_chunk *chunk = ph_chunk_find(region, n);
-	unsigned int i = n % PH_CHUNK_PAGES;
-	struct page *page = READ_ONCE(chunk->pages[i]), *fresh;
+	struct ph_batch batch __uninitialized;
+	unsigned int nr;
 
-	if (page)
-		return page;
-	fresh = alloc_page(PH_GFP_BACKED);
-	if (!fresh)
-		return NULL;
-	mutex_lock(&chunk->lock);
-	page = ph_chunk_fill_locked(chunk, i, &fresh);
-	mutex_unlock(&chunk->lock);
-	if (fresh)
-		__free_page(fresh);
-	return page;
+	while ((nr = ph_chunk_missing(chunk, part))) {
+		if (!ph_pool_take(&batch, min(nr, PH_BATCH_PAGES), PH_GFP_BACKED))
+			return -ENOMEM;
+		mutex_lock(&chunk->lock);
+		ph_chunk_fill_locked(chunk, part, &batch);
+		mutex_unlock(&chunk->lock);
+		ph_pool_give(&batch);
+	}
+	return 0;
 }

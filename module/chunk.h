@@ -7,6 +7,7 @@
  *	fault.c		which become resident when one is touched
  *	content.c	what resident pages hold: zero, copy, move
  *	  chunk.c	the states, chunk by chunk
+ *	    pool.c	where memory comes from and goes to
  */
 #ifndef _PRIVHEAP_CHUNK_H
 #define _PRIVHEAP_CHUNK_H
@@ -19,6 +20,21 @@
 #define PH_GFP_BACKED	(PH_GFP_PAGE | __GFP_RETRY_MAYFAIL | __GFP_NOWARN)
 
 #define PH_CHUNK_BYTES		(PH_CHUNK_PAGES << PAGE_SHIFT)
+
+/* How many pages travel together, and so the longest window of a fault. */
+#define PH_BATCH_PAGES		64U
+
+/**
+ * struct ph_batch - memory on its way to pages, or back from them
+ * @nr: how many entries of @pages are filled
+ * @next: the first one that was not used yet
+ * @pages: the memory; each a page of its own with one reference
+ */
+struct ph_batch {
+	unsigned int nr;
+	unsigned int next;
+	struct page *pages[PH_BATCH_PAGES];
+};
 
 /* Pages @lo .. @hi - 1 of a chunk. */
 struct ph_part {
@@ -51,15 +67,21 @@ static inline struct ph_chunk *ph_chunk_find(struct ph_region *region,
 	return xa_load(&region->chunks, page / PH_CHUNK_PAGES);
 }
 
+/* chunk.c */
 int ph_chunk_create_range(struct ph_region *region, unsigned long first,
 			  unsigned long end);
 void ph_chunk_free(struct ph_chunk *chunk);
 void ph_chunk_trim(struct ph_chunk *chunk);
 unsigned int ph_chunk_count(struct ph_chunk *chunk, struct ph_part part);
 void ph_chunk_release(struct ph_chunk *chunk, struct ph_part part);
-struct page *ph_chunk_fill_locked(struct ph_chunk *chunk, unsigned int i,
-				  struct page **fresh);
 struct page *ph_chunk_page(struct ph_region *region, unsigned long n);
-struct page *ph_chunk_populate(struct ph_region *region, unsigned long n);
+unsigned int ph_chunk_missing(struct ph_chunk *chunk, struct ph_part part);
+void ph_chunk_fill_locked(struct ph_chunk *chunk, struct ph_part part,
+			  struct ph_batch *batch);
+int ph_chunk_populate(struct ph_chunk *chunk, struct ph_part part);
+
+/* pool.c */
+bool ph_pool_take(struct ph_batch *batch, unsigned int nr, gfp_t gfp);
+void ph_pool_give(struct ph_batch *batch);
 
 #endif /* _PRIVHEAP_CHUNK_H */

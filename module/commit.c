@@ -47,17 +47,19 @@ static void ph_depopulate(struct ph_region *region, unsigned long first,
 static int ph_populate(struct ph_region *region, unsigned long first,
 		       unsigned long end)
 {
-	unsigned long page;
-	int err = 0;
+	struct ph_chunk *chunk;
+	unsigned long index;
+	int err;
 
-	for (page = first; page < end && !err; page++) {
-		if (!ph_chunk_populate(region, page))
-			err = -ENOMEM;
-		else if (fatal_signal_pending(current))
-			err = -EINTR;
+	ph_for_each_chunk(region, index, chunk, first, end) {
+		err = ph_chunk_populate(chunk, ph_chunk_part(index, first, end));
+		if (err)
+			return err;
+		if (fatal_signal_pending(current))
+			return -EINTR;
 		cond_resched();
 	}
-	return err;
+	return 0;
 }
 
 /**

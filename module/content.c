@@ -45,6 +45,17 @@ void ph_content_zero(struct ph_region *region, unsigned long addr,
 	}
 }
 
+/* The memory of page @n, which gets some if it has none; or NULL. */
+static struct page *ph_content_page(struct ph_region *region, unsigned long n)
+{
+	unsigned int i = n % PH_CHUNK_PAGES;
+
+	if (ph_chunk_populate(ph_chunk_find(region, n),
+			      (struct ph_part){ .lo = i, .hi = i + 1 }))
+		return NULL;
+	return ph_chunk_page(region, n);
+}
+
 /* Copies @len bytes that lie in one page on either side. */
 static int ph_copy_piece(struct ph_region *dst, unsigned long to,
 			 struct ph_region *src, unsigned long from,
@@ -59,7 +70,7 @@ static int ph_copy_piece(struct ph_region *dst, unsigned long to,
 		return 0;
 	}
 	if (!dst_page)
-		dst_page = ph_chunk_populate(dst, to >> PAGE_SHIFT);
+		dst_page = ph_content_page(dst, to >> PAGE_SHIFT);
 	if (!dst_page)
 		return -ENOMEM;
 	memcpy_page(dst_page, offset_in_page(to), src_page,

@@ -2,42 +2,160 @@
 /*
  * Faults: pages that become resident and are mapped when they are touched.
  *
- * No lock of the heap is taken here, and mmap_lock is not needed: what a fault
- * has to know is in the chunk, under the chunk's lock. How this goes together
- * with decommit is told at the top of chunk.c.
+ * Which pages beside the one that was touched, the heap's policy says. No lock of
+ * the heap is taken here, and mmap_lock is not needed: what a fault has to know
+ * is in the chunk, under the chunk's lock. How this goes together with decommit
+ * is told at the top of chunk.c.
+ *
+ * Memory is allocated without the lock. Two threads that touch the same pages
+ * meet at it; the second one finds the first one's memory there, and gives its
+ * own back.
  */
+#include <linux/bitmap.h>
 #include <linux/mm.h>
 
 #include "chunk.h"
+#include "policy.h"
+
+/**
+ * struct ph_fault - a fault being served
+ * @region: that was touched
+ * @chunk: in this chunk
+ * @n: at this page of the region
+ * @part: the pages that are to become resident and mapped, @n among them; all
+ *	are committed while the chunk's lock is held
+ * @vmf: the kernel's view
+ */
+struct ph_fault {
+	struct ph_region *region;
+	struct ph_chunk *chunk;
+	unsigned long n;
+	struct ph_part part;
+	struct vm_fault *vmf;
+};
+
+static bool ph_fault_is_single(const struct ph_fault *fault)
+{
+	return fault->part.hi - fault->part.lo == 1;
+}
 
 /*
- * Maps page @i of a chunk at the place of a fault. If the page needs memory and
- * there is no *@fresh, returns 0.
+ * Leaves of the part what is committed and next to the page that was touched,
+ * which is committed.
  */
-static vm_fault_t ph_fault_locked(struct ph_chunk *chunk, unsigned int i,
-				  struct page **fresh, struct vm_fault *vmf)
+static void ph_fault_clip_locked(struct ph_fault *fault)
 {
-	struct page *page;
+	const unsigned long *committed = fault->chunk->committed;
+	unsigned int i = fault->n % PH_CHUNK_PAGES, lo = i;
+	struct ph_part *part = &fault->part;
+
+	if (ph_fault_is_single(fault))
+		return;
+	while (lo > part->lo && test_bit(lo - 1, committed))
+		lo--;
+	part->lo = lo;
+	if (part->hi > i + 1)
+		part->hi = find_next_zero_bit(committed, part->hi, i + 1);
+}
+
+static unsigned long ph_fault_addr(struct ph_fault *fault, unsigned int i)
+{
+	unsigned long n = fault->n - fault->n % PH_CHUNK_PAGES + i;
+
+	return fault->vmf->vma->vm_start + (n << PAGE_SHIFT);
+}
+
+/*
+ * Maps the pages of the part as far as they have memory. Some may be mapped
+ * already: another thread was quicker, or they have been resident before.
+ */
+static noinline int ph_fault_map_part_locked(struct ph_fault *fault)
+{
+	struct vm_area_struct *vma = fault->vmf->vma;
+	struct page **pages = fault->chunk->pages;
+	unsigned int lo = fault->part.lo, end;
+	unsigned long nr;
 	int err;
 
-	if (!test_bit(i, chunk->committed))
-		return VM_FAULT_SIGSEGV;
-	page = ph_chunk_fill_locked(chunk, i, fresh);
-	if (!page)
-		return 0;
-	err = vm_insert_page(vmf->vma, vmf->address & PAGE_MASK, page);
-	if (!err || err == -EBUSY)
+	for (; lo < fault->part.hi; lo = end - nr + 1) {
+		for (end = lo; end < fault->part.hi && pages[end]; end++)
+			;
+		nr = end - lo;
+		if (!nr)
+			continue;
+		err = vm_insert_pages(vma, ph_fault_addr(fault, lo), pages + lo,
+				      &nr);
+		if (err && err != -EBUSY)
+			return err;
+	}
+	return 0;
+}
+
+/* Maps the page that was touched, which has memory, and those of the part. */
+static vm_fault_t ph_fault_map_locked(struct ph_fault *fault)
+{
+	int err;
+
+	if (ph_fault_is_single(fault))
+		err = vm_insert_page(fault->vmf->vma,
+				     ph_fault_addr(fault, fault->part.lo),
+				     fault->chunk->pages[fault->part.lo]);
+	else
+		err = ph_fault_map_part_locked(fault);
+	if (likely(!err) || err == -EBUSY)
 		return VM_FAULT_NOPAGE;
 	return WARN_ON_ONCE(err != -ENOMEM) ? VM_FAULT_SIGBUS : VM_FAULT_OOM;
 }
 
-static vm_fault_t ph_fault_try(struct ph_chunk *chunk, unsigned int i,
-			       struct page **fresh, struct vm_fault *vmf)
+/* The part that the heap's policy wants. */
+static struct ph_part ph_fault_window(struct ph_fault *fault)
 {
-	vm_fault_t ret;
+	struct ph_heap *heap = fault->region->heap;
+
+	return READ_ONCE(heap->policy)->window(fault->region, fault->chunk,
+					       fault->n,
+					       READ_ONCE(heap->window_pages));
+}
+
+/* First look: maps what is there. Returns 0 if that is nothing; *@nr pages are to be. */
+static vm_fault_t ph_fault_look(struct ph_fault *fault, unsigned int *nr)
+{
+	struct ph_chunk *chunk = fault->chunk;
+	unsigned int i = fault->n % PH_CHUNK_PAGES;
+	vm_fault_t ret = 0;
 
 	mutex_lock(&chunk->lock);
-	ret = ph_fault_locked(chunk, i, fresh, vmf);
+	if (!test_bit(i, chunk->committed)) {
+		ret = VM_FAULT_SIGSEGV;
+		goto out_unlock;
+	}
+	fault->part = ph_fault_window(fault);
+	ph_fault_clip_locked(fault);
+	if (unlikely(chunk->pages[i]))
+		ret = ph_fault_map_locked(fault);
+	else
+		*nr = ph_fault_is_single(fault) ?
+		      1 : ph_chunk_missing(chunk, fault->part);
+out_unlock:
+	mutex_unlock(&chunk->lock);
+	return ret;
+}
+
+/* Second look, with memory. Much may have changed, but the page gets some. */
+static vm_fault_t ph_fault_fill(struct ph_fault *fault, struct ph_batch *batch)
+{
+	struct ph_chunk *chunk = fault->chunk;
+	unsigned int i = fault->n % PH_CHUNK_PAGES;
+	vm_fault_t ret = VM_FAULT_SIGSEGV;
+
+	mutex_lock(&chunk->lock);
+	if (likely(test_bit(i, chunk->committed))) {
+		ph_fault_clip_locked(fault);
+		ph_chunk_fill_locked(chunk, (struct ph_part){ i, i + 1 }, batch);
+		if (!ph_fault_is_single(fault))
+			ph_chunk_fill_locked(chunk, fault->part, batch);
+		ret = ph_fault_map_locked(fault);
+	}
 	mutex_unlock(&chunk->lock);
 	return ret;
 }
@@ -47,32 +165,30 @@ static vm_fault_t ph_fault_try(struct ph_chunk *chunk, unsigned int i,
  * @region: that was touched
  * @vmf: the fault, in the heap's own address space
  *
- * A page is allocated and cleared without the chunk's lock. Two threads that
- * touch the same page meet there; the second one gives its own back and finds the
- * first one's mapped, which is no error.
- *
  * Context: Page fault, under mmap_lock or the VMA's lock; may sleep.
  * Return: VM_FAULT_NOPAGE when the page is mapped, VM_FAULT_SIGSEGV when it is
  * not committed, VM_FAULT_OOM.
  */
 vm_fault_t ph_fault_serve(struct ph_region *region, struct vm_fault *vmf)
 {
-	unsigned long n = vmf->pgoff - region->pgoff;
-	struct ph_chunk *chunk = ph_chunk_find(region, n);
-	unsigned int i = n % PH_CHUNK_PAGES;
-	struct page *fresh = NULL;
+	struct ph_fault fault = {
+		.region = region,
+		.n = vmf->pgoff - region->pgoff,
+		.vmf = vmf,
+	};
+	struct ph_batch batch __uninitialized;	/* long, and filled as far as used */
+	unsigned int nr;
 	vm_fault_t ret;
 
-	if (!chunk)
+	fault.chunk = ph_chunk_find(region, fault.n);
+	if (!fault.chunk)
 		return VM_FAULT_SIGSEGV;
-	ret = ph_fault_try(chunk, i, &fresh, vmf);
+	ret = ph_fault_look(&fault, &nr);
 	if (ret)
 		return ret;
-	fresh = alloc_page(PH_GFP_PAGE);
-	if (!fresh)
+	if (!ph_pool_take(&batch, nr, PH_GFP_PAGE))
 		return VM_FAULT_OOM;
-	ret = ph_fault_try(chunk, i, &fresh, vmf);
-	if (fresh)
-		__free_page(fresh);
+	ret = ph_fault_fill(&fault, &batch);
+	ph_pool_give(&batch);
 	return ret;
 }

@@ -138,7 +138,11 @@ static int ph_ioctl_info(struct ph_call *call)
 static int ph_ioctl_create(struct ph_call *call)
 {
 	struct privheap_create *arg = &call->arg.create;
+	int err;
 
+	err = ph_policy_check(arg->policy, arg->window_pages);
+	if (err)
+		return err;
 	if (max3(arg->initial_bytes, arg->max_bytes, arg->limit_bytes) >
 	    ph_max_bytes())
 		return -EOVERFLOW;
@@ -297,6 +301,23 @@ static int ph_ioctl_walk(struct ph_call *call)
 	return err ?: ph_call_answer(call);
 }
 
+static int ph_ioctl_policy(struct ph_call *call)
+{
+	struct privheap_policy *arg = &call->arg.policy;
+	struct ph_heap *heap;
+	int err;
+
+	err = ph_policy_check(arg->policy, arg->window_pages);
+	if (err)
+		return err;
+	heap = ph_heap_get(call->file, arg->heap);
+	if (!heap)
+		return -ENXIO;
+	err = ph_heap_policy(heap, arg);
+	ph_heap_put(heap);
+	return err;
+}
+
 /**
  * struct ph_ioctl - one call
  * @size: of its structure as the module knows it
@@ -327,13 +348,14 @@ static const struct ph_ioctl ph_ioctls[] = {
 	PH_IOCTL(INFO, info, out_max_bytes, 0),
 	PH_IOCTL(CREATE, create, out_region_bytes, PRIVHEAP_CREATE_F_ALL),
 	PH_IOCTL(DESTROY, destroy, heap, 0),
-	PH_IOCTL(STAT, stat, out_nr_limit_failures, 0),
+	PH_IOCTL(STAT, stat, out_window_pages, 0),
 	PH_IOCTL(ALLOC, alloc, out_addr, PRIVHEAP_ALLOC_F_ALL),
 	PH_IOCTL(REALLOC, realloc, out_addr, PRIVHEAP_REALLOC_F_ALL),
 	PH_IOCTL(FREE, free, addr, 0),
 	PH_IOCTL(SIZE, size, out_capacity_bytes, 0),
 	PH_IOCTL(WALK, walk, __reserved, 0),
 	PH_IOCTL(COMPACT, compact, out_largest_free_bytes, 0),
+	PH_IOCTL(POLICY, policy, window_pages, 0),
 };
 
 /* Every structure starts with these two. */
@@ -418,6 +440,8 @@ static long ph_file_ioctl(struct file *filp, unsigned int cmd, unsigned long arg
 	if (nr >= ARRAY_SIZE(ph_ioctls) || cmd != _IO(PRIVHEAP_IOC_TYPE, nr))
 		return -ENOTTY;
 	nr = array_index_nospec(nr, ARRAY_SIZE(ph_ioctls));
+	if (!ph_ioctls[nr].handler)	/* numbers that are not given yet */
+		return -ENOTTY;
 	err = ph_call_read(&call, &ph_ioctls[nr]);
 	return err ?: ph_ioctls[nr].handler(&call);
 }

@@ -17,6 +17,7 @@
 #include <linux/slab.h>
 
 #include "internal.h"
+#include "policy.h"
 
 /*
  * What a heap without pages costs the kernel: its structures, a file, an inode.
@@ -30,13 +31,18 @@ static struct ph_region *ph_region_of(struct ph_block_region *blocks)
 	return container_of(blocks, struct ph_region, blocks);
 }
 
+/* Do pages of this heap get memory when they are committed? */
+static bool ph_heap_is_backed(struct ph_heap *heap)
+{
+	return heap->flags & PRIVHEAP_CREATE_F_BACKED || heap->policy->at_commit;
+}
+
 static int ph_heap_commit(struct ph_block_region *blocks, unsigned long first,
 			  unsigned long nr)
 {
 	struct ph_region *region = ph_region_of(blocks);
 
-	return ph_commit_pages(region, first, nr,
-			       region->heap->flags & PRIVHEAP_CREATE_F_BACKED);
+	return ph_commit_pages(region, first, nr, ph_heap_is_backed(region->heap));
 }
 
 static void ph_heap_decommit(struct ph_block_region *blocks,
@@ -551,6 +557,26 @@ int ph_heap_compact(struct ph_heap *heap, struct privheap_compact *arg)
 }
 
 /**
+ * ph_heap_policy - change the policy of a heap
+ * @heap: which
+ * @arg: the policy and its window, checked
+ *
+ * Context: May sleep; takes ph_heap.lock.
+ * Return: 0, -ENXIO, -EIDRM.
+ */
+int ph_heap_policy(struct ph_heap *heap, const struct privheap_policy *arg)
+{
+	int err;
+
+	mutex_lock(&heap->lock);
+	err = ph_heap_check_locked(heap);
+	if (!err)
+		ph_policy_set(heap, arg->policy, arg->window_pages);
+	mutex_unlock(&heap->lock);
+	return err;
+}
+
+/**
  * ph_heap_stat - read the state of a heap
  * @heap: which
  * @stat: receives it
@@ -585,6 +611,8 @@ int ph_heap_stat(struct ph_heap *heap, struct privheap_stat *stat)
 	stat->out_allocated_bytes = heap->store.allocated_bytes;
 	stat->out_nr_blocks = heap->store.nr_blocks;
 	stat->out_nr_regions = heap->nr_regions;
+	stat->out_policy = ph_policy_id(heap);
+	stat->out_window_pages = heap->window_pages;
 	stat->out_nr_limit_failures = atomic_long_read(&limit->nr_failures);
 	mutex_unlock(&heap->lock);
 	return 0;
@@ -792,6 +820,7 @@ int ph_heap_create(struct ph_call *call)
 					      ULONG_MAX);
 	if (!heap)
 		return -ENOMEM;
+	ph_policy_set(heap, arg->policy, arg->window_pages);
 	err = ph_limit_charge_above(heap, PH_HEAP_META_PAGES);
 	if (err)
 		goto err_put_heap;

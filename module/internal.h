@@ -237,6 +237,8 @@ enum ph_heap_state {
  * @mm: ph_file.mm, pinned (constant)
  * @filp: the pseudo file its regions map; its own address_space makes
  *	unmap_mapping_pages() reach this heap's pages and no others (constant)
+ * @policy: which pages a fault makes resident, and
+ * @window_pages: how many at most; a power of two (@lock; read without it)
  * @base: of the first region, even when that is gone (constant)
  * @grow_lock: held while a region is being mapped
  * @mapper: the task inside ph_region_create(), and
@@ -264,6 +266,8 @@ struct ph_heap {
 	unsigned long max_pages;
 	struct mm_struct *mm;
 	struct file *filp;
+	const struct ph_policy *policy;
+	unsigned int window_pages;
 	unsigned long base;
 
 	struct mutex grow_lock;
@@ -357,6 +361,7 @@ struct ph_call {
 		struct privheap_size size;
 		struct privheap_walk walk;
 		struct privheap_compact compact;
+		struct privheap_policy policy;
 	} arg;
 };
 
@@ -401,6 +406,7 @@ int ph_heap_free(struct ph_heap *heap, unsigned long addr);
 int ph_heap_size(struct ph_heap *heap, struct privheap_size *arg);
 
 int ph_heap_compact(struct ph_heap *heap, struct privheap_compact *arg);
+int ph_heap_policy(struct ph_heap *heap, const struct privheap_policy *arg);
 
 /* walk.c */
 int ph_walk(struct ph_heap *heap, struct privheap_walk *arg,
@@ -426,6 +432,12 @@ void ph_commit_exit(struct ph_region *region);
 
 /* fault.c */
 vm_fault_t ph_fault_serve(struct ph_region *region, struct vm_fault *vmf);
+
+/* policy.c */
+int ph_policy_check(u32 id, u32 window_pages);
+void ph_policy_set(struct ph_heap *heap, u32 id, u32 window_pages);
+u32 ph_policy_id(const struct ph_heap *heap);
+int ph_policy_init(void);
 
 /* content.c */
 void ph_content_zero(struct ph_region *region, unsigned long addr,

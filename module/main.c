@@ -28,6 +28,9 @@ static int __init ph_init(void)
 	err = ph_owners_init();
 	if (err)
 		return err;
+	err = ph_policy_init();
+	if (err)
+		return err;
 	err = ph_block_cache_init();
 	if (err)
 		goto err_owners;

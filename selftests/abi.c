@@ -22,6 +22,7 @@ union call_arg {
 	struct privheap_size size;
 	struct privheap_walk walk;
 	struct privheap_compact compact;
+	struct privheap_policy policy;
 };
 
 #define OLD_BYTES	64UL	/* of the block that the calls find */
@@ -148,6 +149,10 @@ FIXTURE_VARIANT_ADD(call, walk) {
 
 FIXTURE_VARIANT_ADD(call, compact) {
 	CALL_OUT(COMPACT, compact, out_largest_free_bytes),
+};
+
+FIXTURE_VARIANT_ADD(call, policy) {
+	CALL_IN(POLICY, policy),
 };
 
 FIXTURE_SETUP(call)
@@ -575,6 +580,8 @@ TEST_F(device, unknown_call)
 
 	ASSERT_EQ(0, heap_stat(&self->heap, &before));
 	for (nr = _IOC_NR(PRIVHEAP_IOC_COMPACT) + 1; nr <= 0xff; nr++) {
+		if (nr == _IOC_NR(PRIVHEAP_IOC_POLICY))
+			continue;
 		arg = before;
 		EXPECT_EQ(-ENOTTY, privheap_ioctl(self->fd,
 						  _IO(PRIVHEAP_IOC_TYPE, nr),

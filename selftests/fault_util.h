@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
  * What the programs on page faults share: a heap with a block that nobody has
- * touched, and how many of its pages are resident.
+ * touched, and how many of its pages are resident. The policy is to make the page
+ * resident that is touched, and no other.
  */
 #ifndef FAULT_UTIL_H
 #define FAULT_UTIL_H
@@ -30,7 +31,8 @@ FIXTURE_SETUP(fault)
 	self->nr_pages = 16;
 	self->bytes = self->nr_pages * self->page;
 	ASSERT_EQ(0, heap_create(&self->heap, self->fd, .max_bytes = 16 * MIB,
-				 .initial_bytes = self->page));
+				 .initial_bytes = self->page,
+				 .policy = PRIVHEAP_POLICY_PAGE));
 	ASSERT_EQ(0, block_alloc_with(&self->heap, self->bytes, self->page, 0,
 				      &self->block));
 	if (self->block == self->heap.base) {

@@ -47,6 +47,8 @@ static struct privheap_stat new_heap_stat(const struct heap *heap,
 		.out_committed_peak_bytes = committed_bytes,
 		.out_resident_bytes = committed_bytes,
 		.out_nr_regions = 1,
+		.out_policy = PRIVHEAP_POLICY_ADAPTIVE,
+		.out_window_pages = 64,
 	};
 }
 

@@ -249,6 +249,20 @@ static inline int heap_compact(const struct heap *heap, size_t *largest_free)
 	return ret;
 }
 
+static inline int heap_policy(const struct heap *heap, __u32 policy,
+			      __u32 window_pages)
+{
+	struct privheap_policy arg = {
+		.size = sizeof(arg),
+		.heap = heap->id,
+		.policy = policy,
+		.window_pages = window_pages,
+	};
+
+	return privheap_call(heap->fd, PRIVHEAP_IOC_POLICY, &arg, sizeof(arg),
+			     sizeof(arg));
+}
+
 /*
  * Goes on behind @after, or begins if that is NULL. Returns how many entries
  * there were, or a negative errno.
@@ -302,6 +316,8 @@ static const struct stat_field stat_fields[] = {
 	STAT_FIELD(out_nr_blocks),
 	STAT_FIELD(out_nr_regions),
 	STAT_FIELD(out_nr_limit_failures),
+	STAT_FIELD(out_policy),
+	STAT_FIELD(out_window_pages),
 };
 
 static inline unsigned long long stat_value(const struct privheap_stat *stat,

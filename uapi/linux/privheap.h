@@ -80,6 +80,7 @@ enum privheap_scope {
 #define PRIVHEAP_IOC_SIZE	_IO(PRIVHEAP_IOC_TYPE, 0x07)
 #define PRIVHEAP_IOC_WALK	_IO(PRIVHEAP_IOC_TYPE, 0x08)
 #define PRIVHEAP_IOC_COMPACT	_IO(PRIVHEAP_IOC_TYPE, 0x09)
+#define PRIVHEAP_IOC_POLICY	_IO(PRIVHEAP_IOC_TYPE, 0x0D)
 
 /**
  * struct privheap_info - ioctl(PRIVHEAP_IOC_INFO): what this module offers
@@ -124,6 +125,31 @@ struct privheap_info {
 #define PRIVHEAP_CREATE_F_ALL		(PRIVHEAP_CREATE_F_EXEC | \
 					 PRIVHEAP_CREATE_F_BACKED)
 
+/*
+ * Policies: when a committed page becomes resident, and which others with it. All
+ * of them leave pages that are not committed alone, and none of them makes a
+ * touch fail because there are not as many pages to be had at once as it wants.
+ *
+ * PRIVHEAP_POLICY_DEFAULT: the one that the module was loaded with.
+ *
+ * PRIVHEAP_POLICY_PAGE: the page that is touched, and no other.
+ *
+ * PRIVHEAP_POLICY_WINDOW: window_pages of them, aligned to that number, among
+ * them the one that is touched.
+ *
+ * PRIVHEAP_POLICY_ADAPTIVE: from the one that is touched on, as many as are
+ * resident right in front of it, up to window_pages. So the window grows along a
+ * sequence of touches and is one page where they are scattered.
+ *
+ * PRIVHEAP_POLICY_POPULATE: pages become resident when they are committed, as in
+ * a heap with PRIVHEAP_CREATE_F_BACKED.
+ */
+#define PRIVHEAP_POLICY_DEFAULT		0
+#define PRIVHEAP_POLICY_PAGE		1
+#define PRIVHEAP_POLICY_WINDOW		2
+#define PRIVHEAP_POLICY_ADAPTIVE	3
+#define PRIVHEAP_POLICY_POPULATE	4
+
 /**
  * struct privheap_create - ioctl(PRIVHEAP_IOC_CREATE): make a heap
  * @size: sizeof(struct privheap_create)
@@ -137,6 +163,9 @@ struct privheap_info {
  * @limit_bytes: most bytes that may be committed at any time, rounded down to
  *	pages; 0 for no limit of this heap's own. Less than the initial size is
  *	EDQUOT.
+ * @policy: PRIVHEAP_POLICY_*
+ * @window_pages: the policy's window, a power of two; 0 for its default. The
+ *	longest is 64 pages, and 1 for PRIVHEAP_POLICY_PAGE
  * @out_heap: the id of the heap, valid for calls on this open file; never 0,
  *	and not used again for the next 2^32 heaps of the file
  * @out_base: start of the first region, aligned to out_region_align_bytes
@@ -148,6 +177,8 @@ struct privheap_create {
 	__aligned_u64 initial_bytes;
 	__aligned_u64 max_bytes;
 	__aligned_u64 limit_bytes;
+	__u32 policy;
+	__u32 window_pages;
 	__aligned_u64 out_heap;
 	__aligned_u64 out_base;
 	__aligned_u64 out_region_bytes;
@@ -189,6 +220,8 @@ struct privheap_destroy {
  * @out_nr_blocks: live blocks
  * @out_nr_regions: regions
  * @out_nr_limit_failures: commits that the heap's own limit refused
+ * @out_policy: its policy, never PRIVHEAP_POLICY_DEFAULT
+ * @out_window_pages: its window
  */
 struct privheap_stat {
 	__u32 size;
@@ -207,6 +240,8 @@ struct privheap_stat {
 	__aligned_u64 out_nr_blocks;
 	__aligned_u64 out_nr_regions;
 	__aligned_u64 out_nr_limit_failures;
+	__u32 out_policy;
+	__u32 out_window_pages;
 };
 
 /*
@@ -384,6 +419,24 @@ struct privheap_compact {
 	__u32 flags;
 	__aligned_u64 heap;
 	__aligned_u64 out_largest_free_bytes;
+};
+
+/**
+ * struct privheap_policy - ioctl(PRIVHEAP_IOC_POLICY): change a heap's policy
+ * @size: sizeof(struct privheap_policy)
+ * @flags: must be 0
+ * @heap: id of the heap
+ * @policy: PRIVHEAP_POLICY_*
+ * @window_pages: as for struct privheap_create
+ *
+ * Holds for commits and touches from now on; what is resident stays so.
+ */
+struct privheap_policy {
+	__u32 size;
+	__u32 flags;
+	__aligned_u64 heap;
+	__u32 policy;
+	__u32 window_pages;
 };
 
 #endif /* _UAPI_LINUX_PRIVHEAP_H */
