@@ -7,6 +7,9 @@ KERNEL ?= 6.1 6.12
 # Which tests; all if empty.
 SUBJECT ?=
 
+# "wall" for benchmarks without counted time.
+TIME ?=
+
 PREFIX ?= /usr/local
 DESTDIR ?=
 
@@ -41,6 +44,7 @@ help:
 	@echo
 	@echo 'KERNEL=6.12       for one kernel only'
 	@echo 'SUBJECT=heap      one subject of the tests only'
+	@echo 'TIME=wall         benchmarks by the clock, not by counted instructions'
 	@echo
 	@echo 'Packages that a target misses are installed first if root makes it.'
 
@@ -81,9 +85,17 @@ run: module-$(newest) demo deps-vm
 test: modules selftests deps-vm
 	@scripts/test '$(KERNEL)' $(SUBJECT)
 
-bench: module-$(newest) lib deps-vm
+# The kernels of distributions clear memory when it is allocated, and perhaps once
+# more; what that takes shows beside a boot without it.
+bench: module-$(newest) lib deps-vm deps-plot
 	@$(MAKE) -C bench
-	@selftests/vm/run --kernel $(newest) --icount --timeout 1800 -- bench/run
+	@status=0; \
+	for arguments in '' init_on_alloc=0; do \
+		selftests/vm/run --kernel $(newest) $(if $(filter wall,$(TIME)),,--icount) \
+			--append "$$arguments" --timeout 1800 -- bench/run || status=1; \
+	done; \
+	bench/plot build/scratch/bench build/scratch/bench/*/; \
+	exit $$status
 
 check: deps-build deps-check deps-programs $(addprefix deps-headers-,$(KERNEL)) lib
 	@+scripts/check $(KERNEL)

@@ -61,6 +61,13 @@ static inline void *heap_alloc(int fd, uint64_t heap, size_t bytes,
 	return (void *)(uintptr_t)arg.out_addr;
 }
 
+static inline void *heap_alloc_aligned(int fd, uint64_t heap, size_t bytes,
+				       size_t align)
+{
+	DEVICE_CALL(fd, alloc, .heap = heap, .bytes = bytes, .align = align);
+	return (void *)(uintptr_t)arg.out_addr;
+}
+
 static inline void heap_free(int fd, uint64_t heap, void *block)
 {
 	DEVICE_CALL(fd, free, .heap = heap, .addr = (uintptr_t)block);

@@ -2,6 +2,7 @@
 /*
  * Measuring, printing and judging; harness.h tells how.
  */
+#include <fnmatch.h>
 #include <getopt.h>
 #include <stdbool.h>
 #include <stdint.h>
@@ -21,6 +22,7 @@
 #define NR_ROUNDS_BEFORE_MARKED	2
 
 static uint32_t random_state;
+static const char *wanted = "*";
 
 void bench_die(const char *what)
 {
@@ -66,6 +68,15 @@ static bool counts_instructions(void)
 	return false;
 }
 
+static bool is_wanted(const struct bench_case *c)
+{
+	return fnmatch(wanted, c->name, 0) == 0;
+}
+
+#define for_each_case(c, subject)					\
+	for ((c) = (subject)->cases; (c)->name; (c)++)			\
+		if (is_wanted(c))
+
 static void begin_round(struct bench_case *c)
 {
 	random_state = 2463534242;
@@ -84,6 +95,7 @@ static void end_round(struct bench_case *c)
 static double run_round(struct bench_case *c)
 {
 	uint64_t elapsed;
+	double measured;
 	unsigned long i;
 
 	begin_round(c);
@@ -91,8 +103,9 @@ static double run_round(struct bench_case *c)
 	for (i = 0; i < c->nr_steps; i++)
 		c->step(c, i);
 	elapsed = now_ns() - elapsed;
+	measured = c->value ? c->value(c) : elapsed;
 	end_round(c);
-	return (double)elapsed / c->nr_units;
+	return measured / c->nr_units;
 }
 
 static int compare_costs(const void *a, const void *b)
@@ -108,13 +121,13 @@ static void measure(const struct bench_subject *subject)
 	int round;
 
 	/* Caches fill and tables grow before it counts. */
-	for (c = subject->cases; c->name; c++)
+	for_each_case(c, subject)
 		run_round(c);
 	for (round = 0; round < BENCH_NR_ROUNDS; round++) {
-		for (c = subject->cases; c->name; c++)
+		for_each_case(c, subject)
 			c->costs[round] = run_round(c);
 	}
-	for (c = subject->cases; c->name; c++)
+	for_each_case(c, subject)
 		qsort(c->costs, BENCH_NR_ROUNDS, sizeof(c->costs[0]), compare_costs);
 }
 
@@ -188,15 +201,28 @@ static bool is_reliable(const struct bench_case *c)
 	return spread(c) <= MAX_SPREAD;
 }
 
+/* Is there a limit to judge, or was one of its cases left out? */
+static bool is_judged(const struct bench_subject *subject,
+		      const struct bench_limit *l)
+{
+	return is_wanted(find(subject, l->name)) &&
+	       is_wanted(find(subject, l->reference));
+}
+
+#define for_each_limit(l, subject)					\
+	for ((l) = (subject)->limits; (l)->name; (l)++)			\
+		if (is_judged(subject, l))
+
 static void print_cases(const struct bench_subject *subject, const char *measure_of)
 {
 	struct bench_case *c;
 
 	printf("%-10s %-24s %14s %-8s %7s\n", subject->name, "case",
 	       measure_of, "per", "spread");
-	for (c = subject->cases; c->name; c++)
-		printf("%-10s %-24s %14.1f %-8s %6.2f%%%s\n", "", c->name,
+	for_each_case(c, subject)
+		printf("%-10s %-24s %14.2f %-8s %6.2f%%%s%s%s\n", "", c->name,
 		       lowest(c), c->unit, 100 * spread(c),
+		       c->measure ? "  " : "", c->measure ?: "",
 		       is_reliable(c) ? "" : "  rounds differ too much");
 }
 
@@ -215,7 +241,7 @@ static int print_limits(const struct bench_subject *subject)
 	const struct bench_limit *l;
 	int nr_bad = 0;
 
-	for (l = subject->limits; l->name; l++) {
+	for_each_limit(l, subject) {
 		nr_bad += strcmp(verdict(subject, l), "kept") != 0;
 		printf("%-10s %-24s %14.3f times %g x %s, at most %g: %s\n", "",
 		       l->name, ratio(subject, l), l->times, l->reference,
@@ -249,16 +275,17 @@ static void write_csv(const struct bench_subject *subject, const char *measure_o
 	uname(&system);
 	f = open_csv(folder, "cases.csv",
 		     "kernel,subject,case,measure,unit,units,min,median,max");
-	for (c = subject->cases; c->name; c++)
+	for_each_case(c, subject)
 		fprintf(f, "%s,%s,%s,%s,%s,%lu,%.2f,%.2f,%.2f\n", system.release,
-			subject->name, c->name, measure_of, c->unit, c->nr_units,
-			lowest(c), c->costs[BENCH_NR_ROUNDS / 2],
+			subject->name, c->name, c->measure ?: measure_of,
+			c->unit, c->nr_units, lowest(c),
+			c->costs[BENCH_NR_ROUNDS / 2],
 			c->costs[BENCH_NR_ROUNDS - 1]);
 	fclose(f);
 
 	f = open_csv(folder, "limits.csv",
 		     "kernel,subject,case,times,reference,ratio,limit,verdict");
-	for (l = subject->limits; l->name; l++)
+	for_each_limit(l, subject)
 		fprintf(f, "%s,%s,%s,%g,%s,%.4f,%g,%s\n", system.release,
 			subject->name, l->name, l->times, l->reference,
 			ratio(subject, l), l->limit, verdict(subject, l));
@@ -268,10 +295,11 @@ static void write_csv(const struct bench_subject *subject, const char *measure_o
 static int usage(const char *program)
 {
 	fprintf(stderr,
-		"usage: %s [--csv FOLDER] | --list | --mark CASE\n\n"
-		"  --csv FOLDER  also append to cases.csv and limits.csv there\n"
-		"  --list        name the cases\n"
-		"  --mark CASE   run one case, not timed but marked for bench/where\n",
+		"usage: %s [--cases PATTERN] [--csv FOLDER] | --list | --mark CASE\n\n"
+		"  --cases PATTERN  only these, by name, as in 'random/*'\n"
+		"  --csv FOLDER     also append to cases.csv and limits.csv there\n"
+		"  --list           name the cases\n"
+		"  --mark CASE      run one case, not timed but marked for bench/where\n",
 		program);
 	return 2;
 }
@@ -288,6 +316,7 @@ static int list(const struct bench_subject *subject)
 int bench_main(const struct bench_subject *subject, int argc, char **argv)
 {
 	static const struct option options[] = {
+		{ "cases", required_argument, NULL, 'w' },
 		{ "csv", required_argument, NULL, 'c' },
 		{ "list", no_argument, NULL, 'l' },
 		{ "mark", required_argument, NULL, 'm' },
@@ -302,6 +331,9 @@ int bench_main(const struct bench_subject *subject, int argc, char **argv)
 
 	while ((option = getopt_long(argc, argv, "", options, NULL)) != -1) {
 		switch (option) {
+		case 'w':
+			wanted = optarg;
+			break;
 		case 'c':
 			csv_folder = optarg;
 			break;

@@ -30,6 +30,8 @@
  * @step: does the work of step @i
  * @teardown: clears up after a round; may be NULL
  * @data: for the functions
+ * @value: what a round is measured by, after its steps; NULL if by the clock
+ * @measure: what @value counts
  * @costs: a unit's, of each round, the cheapest first (result)
  */
 struct bench_case {
@@ -41,6 +43,8 @@ struct bench_case {
 	void (*step)(struct bench_case *c, unsigned long i);
 	void (*teardown)(struct bench_case *c);
 	const void *data;
+	double (*value)(struct bench_case *c);
+	const char *measure;
 	double costs[BENCH_NR_ROUNDS];
 };
 

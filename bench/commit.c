@@ -1,0 +1,318 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Pages that become resident: heaps of each policy beside what the kernel offers
+ * without the module.
+ *
+ * Each work is done in memory of each kind (memory.h), so a case is a pair of
+ * the two, called "WORK/KIND".
+ */
+#include <pthread.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/mman.h>
+
+#include "device.h"
+#include "memory.h"
+
+#define NR_PAGES	4096
+#define NR_SMALL	200
+#define NR_SMALL_PAGES	16
+/* A page of each so many is touched. */
+#define STRIDE		8
+#define NR_THREADS	2
+/* Large enough for one page in a hundred to be many. */
+#define NR_SPARSE_PAGES	65536
+#define NR_SPARSE_TOUCHED (NR_SPARSE_PAGES / 100)
+
+static size_t page;
+static struct memory memories[NR_THREADS];
+static unsigned int order[NR_SPARSE_PAGES];
+
+static void map(struct bench_case *c, struct memory *memory, size_t nr_pages)
+{
+	*memory = (struct memory){
+		.kind = c->data,
+		.bytes = nr_pages * page,
+	};
+	memory->kind->map(memory);
+}
+
+static void unmap(struct memory *memory)
+{
+	memory->kind->unmap(memory);
+}
+
+static void touch(struct memory *memory, size_t n)
+{
+	*(volatile char *)(memory->start + n * page) = 1;
+}
+
+static void touch_all(struct memory *memory)
+{
+	size_t n;
+
+	for (n = 0; n < memory->bytes / page; n++)
+		touch(memory, n);
+}
+
+/* --- The first touch of pages, in some order */
+
+/* Also touches the table of the order itself, for the first time. */
+static void order_sequential(unsigned int nr)
+{
+	unsigned int i;
+
+	for (i = 0; i < nr; i++)
+		order[i] = i;
+}
+
+static void order_random(unsigned int nr)
+{
+	unsigned int i, j, swapped;
+
+	order_sequential(nr);
+	for (i = nr - 1; i > 0; i--) {
+		j = bench_random() % (i + 1);
+		swapped = order[i];
+		order[i] = order[j];
+		order[j] = swapped;
+	}
+}
+
+static void setup_sequential(struct bench_case *c)
+{
+	order_sequential(NR_PAGES);
+	map(c, &memories[0], NR_PAGES);
+}
+
+static void setup_random(struct bench_case *c)
+{
+	order_random(NR_PAGES);
+	map(c, &memories[0], NR_PAGES);
+}
+
+static void setup_strided(struct bench_case *c)
+{
+	unsigned int i;
+
+	for (i = 0; i < NR_PAGES / STRIDE; i++)
+		order[i] = i * STRIDE;
+	map(c, &memories[0], NR_PAGES);
+}
+
+static void setup_sparse(struct bench_case *c)
+{
+	order_random(NR_SPARSE_PAGES);
+	map(c, &memories[0], NR_SPARSE_PAGES);
+}
+
+static void step_touch(struct bench_case *c, unsigned long i)
+{
+	touch(&memories[0], order[i]);
+}
+
+static double count_resident(struct bench_case *c)
+{
+	return memories[0].kind->resident(&memories[0]);
+}
+
+static void teardown(struct bench_case *c)
+{
+	unmap(&memories[0]);
+}
+
+/* --- Ranges as a whole */
+
+static void setup_touched(struct bench_case *c)
+{
+	map(c, &memories[0], NR_PAGES);
+	touch_all(&memories[0]);
+}
+
+static void step_retouch(struct bench_case *c, unsigned long i)
+{
+	memories[0].kind->reset(&memories[0]);
+	touch_all(&memories[0]);
+}
+
+static void step_unmap(struct bench_case *c, unsigned long i)
+{
+	unmap(&memories[0]);
+}
+
+static void step_populate(struct bench_case *c, unsigned long i)
+{
+	memories[0].kind->populate(&memories[0]);
+}
+
+static void step_small(struct bench_case *c, unsigned long i)
+{
+	map(c, &memories[0], NR_SMALL_PAGES);
+	touch_all(&memories[0]);
+	unmap(&memories[0]);
+}
+
+/* --- Two threads, each with its part of the pages */
+
+static struct toucher {
+	pthread_t thread;
+	struct memory part;
+} touchers[NR_THREADS];
+static pthread_barrier_t start, end;
+
+static void *run_toucher(void *toucher)
+{
+	pthread_barrier_wait(&start);
+	touch_all(&((struct toucher *)toucher)->part);
+	pthread_barrier_wait(&end);
+	return NULL;
+}
+
+static void start_toucher(int i, const struct memory *memory, size_t first)
+{
+	touchers[i].part = *memory;
+	touchers[i].part.start += first * page;
+	touchers[i].part.bytes = NR_PAGES / NR_THREADS * page;
+	if (pthread_create(&touchers[i].thread, NULL, run_toucher, &touchers[i]))
+		bench_die("pthread_create");
+}
+
+static void setup_shared(struct bench_case *c)
+{
+	int i;
+
+	map(c, &memories[0], NR_PAGES);
+	for (i = 0; i < NR_THREADS; i++)
+		start_toucher(i, &memories[0], i * NR_PAGES / NR_THREADS);
+}
+
+/*
+ * Neighbours that differ in what a core dump takes remain two mappings. Regions of
+ * heaps do anyway.
+ */
+static void setup_apart(struct bench_case *c)
+{
+	struct memory *m;
+	int i;
+
+	for (i = 0; i < NR_THREADS; i++) {
+		m = &memories[i];
+		map(c, m, NR_PAGES / NR_THREADS);
+		if (m->mapped && madvise(m->mapped, m->mapped_bytes,
+					 i % 2 ? MADV_DODUMP : MADV_DONTDUMP))
+			bench_die("madvise");
+		start_toucher(i, m, 0);
+	}
+}
+
+static void step_threads(struct bench_case *c, unsigned long i)
+{
+	pthread_barrier_wait(&start);
+	pthread_barrier_wait(&end);
+}
+
+static void join_touchers(void)
+{
+	int i;
+
+	for (i = 0; i < NR_THREADS; i++)
+		pthread_join(touchers[i].thread, NULL);
+}
+
+static void teardown_shared(struct bench_case *c)
+{
+	join_touchers();
+	unmap(&memories[0]);
+}
+
+static void teardown_apart(struct bench_case *c)
+{
+	int i;
+
+	join_touchers();
+	for (i = 0; i < NR_THREADS; i++)
+		unmap(&memories[i]);
+}
+
+/* --- All works in all kinds of memory */
+
+static bool can_reset(const struct memory_kind *kind)
+{
+	return kind->reset;
+}
+
+static bool can_populate(const struct memory_kind *kind)
+{
+	return kind->populate;
+}
+
+/* @can: leaves out kinds of memory that have no way to do it. */
+static const struct work {
+	struct bench_case c;
+	bool (*can)(const struct memory_kind *kind);
+} works[] = {
+	{ { "sequential", "page", NR_PAGES, 0, setup_sequential, step_touch,
+	    teardown } },
+	{ { "random", "page", NR_PAGES, 0, setup_random, step_touch, teardown } },
+	{ { "strided", "page", NR_PAGES / STRIDE, 0, setup_strided, step_touch,
+	    teardown } },
+	{ { "retouch", "page", 1, NR_PAGES, setup_touched, step_retouch,
+	    teardown }, can_reset },
+	{ { "populate", "page", 1, NR_PAGES, setup_sequential, step_populate,
+	    teardown }, can_populate },
+	{ { "unmap", "page", 1, NR_PAGES, setup_touched, step_unmap } },
+	{ { "small", "page", NR_SMALL, NR_SMALL * NR_SMALL_PAGES, NULL,
+	    step_small } },
+	{ { "two in one", "page", 1, NR_PAGES, setup_shared, step_threads,
+	    teardown_shared } },
+	{ { "two in two", "page", 1, NR_PAGES, setup_apart, step_threads,
+	    teardown_apart } },
+	{ { "sparse", "touched", NR_SPARSE_TOUCHED, 0, setup_sparse, step_touch,
+	    teardown, .value = count_resident, .measure = "resident pages" } },
+	{ }
+};
+
+static struct bench_case *make_cases(void)
+{
+	const struct memory_kind *kind;
+	const struct work *work;
+	struct bench_case *cases = NULL, *c;
+	size_t nr = 0;
+	char *name;
+
+	for (work = works; work->c.name; work++) {
+		for (kind = memory_kinds; kind->name; kind++) {
+			if (work->can && !work->can(kind))
+				continue;
+			cases = realloc(cases, (nr + 2) * sizeof(*cases));
+			if (!cases || asprintf(&name, "%s/%s", work->c.name,
+					       kind->name) < 0)
+				bench_die("memory");
+			c = &cases[nr++];
+			*c = work->c;
+			c->name = name;
+			c->data = kind;
+		}
+	}
+	cases[nr] = (struct bench_case){ };
+	return cases;
+}
+
+static const struct bench_limit limits[] = {
+	{ "sequential/page", 1, "sequential/anonymous", 1.2 },
+	{ "random/page", 1, "random/anonymous", 1.0 },
+	{ }
+};
+
+int main(int argc, char **argv)
+{
+	struct bench_subject subject = { "commit", NULL, limits };
+
+	page = page_bytes();
+	memory_init();
+	pthread_barrier_init(&start, NULL, NR_THREADS + 1);
+	pthread_barrier_init(&end, NULL, NR_THREADS + 1);
+	subject.cases = make_cases();
+	return bench_main(&subject, argc, argv);
+}
