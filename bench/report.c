@@ -326,7 +326,8 @@ static void print_functions(double units)
 		sorted = grow(sorted, nr, sizeof(*sorted));
 		sorted[nr++] = f;
 	}
-	qsort(sorted, nr, sizeof(*sorted), compare_self);
+	if (sorted)
+		qsort(sorted, nr, sizeof(*sorted), compare_self);
 	printf("%10s %7s %7s %8s  %s\n", "self", "part", "sum", "calls",
 	       "function");
 	for (i = 0; i < nr; i++) {
