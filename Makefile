@@ -6,6 +6,8 @@
 KERNEL ?= 6.1 6.12
 # Which tests; all if empty.
 SUBJECT ?=
+# How long to fuzz.
+SECONDS ?= 60
 
 # "wall" for benchmarks without counted time.
 TIME ?=
@@ -19,8 +21,8 @@ as_user := $(if $(SUDO_USER),setpriv --reuid $(SUDO_UID) --regid $(SUDO_GID) --i
 release := $(shell uname -r)
 newest := $(lastword $(KERNEL))
 
-.PHONY: all help modules lib selftests demo run test bench check check-wine \
-	load unload install clean deps
+.PHONY: all help modules lib selftests demo run test bench check check-wine fuzz \
+	debug-kernel load unload install clean deps
 
 all: modules lib
 
@@ -29,7 +31,8 @@ help:
 	@echo 'make run          the demonstrations, in a virtual machine'
 	@echo 'make test         all tests, in virtual machines'
 	@echo 'make bench        the benchmarks, in a virtual machine with counted time'
-	@echo 'make check        what gcc, sparse, shellcheck and codespell find'
+	@echo 'make check        what static checkers find'
+	@echo 'make fuzz         the bookkeeping of blocks under libFuzzer, for SECONDS=60'
 	@echo 'make check-wine   the library beside Wine, the same programs on both'
 	@echo 'sudo make load    build for the running kernel, load, run the demonstrations'
 	@echo 'sudo make unload  take the module out of the running kernel'
@@ -39,10 +42,11 @@ help:
 	@echo 'make lib          libheapdev, in build/lib/'
 	@echo 'make selftests    the test programs, in build/selftests/'
 	@echo 'make demo         the demonstration programs'
+	@echo 'make debug-kernel the kernels "debug" and "kcsan", once a machine, 20 minutes'
 	@echo 'make deps         all packages that the targets above need'
 	@echo 'make clean        remove what was built'
 	@echo
-	@echo 'KERNEL=6.12       for one kernel only'
+	@echo 'KERNEL=6.12       for one kernel only: 6.1, 6.12, debug (KASAN, lockdep and more), kcsan'
 	@echo 'SUBJECT=heap      one subject of the tests only'
 	@echo 'TIME=wall         benchmarks by the clock, not by counted instructions'
 	@echo
@@ -51,11 +55,14 @@ help:
 # --- Packages
 
 # What a target needs is looked up each time, which takes a tenth of a second.
-deps: deps-build deps-vm deps-programs deps-kselftest deps-check deps-wine \
+deps: deps-build deps-vm deps-programs deps-kselftest deps-check deps-wine deps-fuzz \
 	$(addprefix deps-headers-,$(KERNEL))
 
 deps-%:
 	@scripts/deps $*
+
+deps-headers-debug deps-headers-kcsan:
+	@scripts/debug-kernel $(@:deps-headers-%=%)
 
 deps-headers-running:
 	@scripts/deps headers-running || { echo 'The headers of the running kernel' \
@@ -76,6 +83,9 @@ selftests: lib deps-programs deps-kselftest
 
 demo: lib deps-programs
 	@$(MAKE) -C demo
+
+debug-kernel:
+	@scripts/debug-kernel debug kcsan
 
 # --- Use
 
@@ -100,6 +110,9 @@ bench: module-$(newest) lib deps-vm deps-plot
 check: deps-build deps-check deps-programs $(addprefix deps-headers-,$(KERNEL)) lib
 	@+scripts/check $(KERNEL)
 	@$(MAKE) -C libheapdev check
+
+fuzz: deps-fuzz
+	@$(MAKE) -C selftests/block fuzz SECONDS=$(SECONDS)
 
 check-wine: module-$(newest) lib deps-vm deps-wine
 	@$(MAKE) -s -C selftests/wine

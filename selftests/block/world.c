@@ -284,17 +284,19 @@ void world_remove_region(struct world *world, unsigned int i)
 	world_check_sums(world);
 }
 
-/* What a call that fails must not add to. */
+/* What a call asks for, and what it must not add to when it fails. */
 struct before {
+	unsigned long bytes;
 	unsigned long nr_failures;
 	unsigned long nr_refused;
 	unsigned long nr_committed;
 	unsigned long nr_meta_bytes;
 };
 
-static struct before world_before(const struct world *world)
+static struct before world_before(const struct world *world, unsigned long bytes)
 {
 	return (struct before){
+		.bytes = bytes,
 		.nr_failures = shim.nr_failures,
 		.nr_refused = world->nr_refused,
 		.nr_committed = world->nr_committed,
@@ -316,6 +318,9 @@ static void world_check_errno(struct world *world, int err, struct before before
 	case -EDQUOT:
 	case -EINTR:
 		ASSERT(world->nr_refused > before.nr_refused);
+		break;
+	case -EOVERFLOW:
+		ASSERT(before.bytes > LONG_MAX);
 		break;
 	default:
 		ASSERT_EQ(err, 0);
@@ -367,7 +372,7 @@ static void world_check_full(struct world *world, unsigned long bytes,
 
 int world_alloc(struct world *world, unsigned long bytes, unsigned long align)
 {
-	struct before before = world_before(world);
+	struct before before = world_before(world, bytes);
 	struct world_region *region;
 	unsigned long addr = ~0UL;
 	int err;
@@ -393,7 +398,7 @@ int world_alloc(struct world *world, unsigned long bytes, unsigned long align)
 int world_alloc_dedicated(struct world *world, unsigned int i,
 			  unsigned long bytes, unsigned long align)
 {
-	struct before before = world_before(world);
+	struct before before = world_before(world, bytes);
 	struct world_region *region = world->regions[i];
 	unsigned long addr;
 	int err;
@@ -428,7 +433,7 @@ void world_free(struct world *world, unsigned int i)
 int world_resize(struct world *world, unsigned int i, unsigned long bytes)
 {
 	struct world_block *model = &world->blocks[i];
-	struct before before = world_before(world);
+	struct before before = world_before(world, bytes);
 	struct ph_block block, after;
 	int err;
 
