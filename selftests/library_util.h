@@ -20,6 +20,8 @@
 
 #include <heapdev.h>
 
+#include "scale.h"
+
 #define KIB	((SIZE_T)1024)
 #define MIB	(1024 * KIB)
 

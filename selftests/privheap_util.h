@@ -35,6 +35,8 @@
 
 #include <linux/privheap.h>
 
+#include "scale.h"
+
 /* The harness compares what it is given as it is: EXPECT_EQ(0, an unsigned). */
 #pragma GCC diagnostic ignored "-Wsign-compare"
 
