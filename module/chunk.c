@@ -94,6 +94,7 @@ static int ph_chunk_create(struct ph_region *region, unsigned long index)
 				   index * PH_CHUNK_PAGES, PH_CHUNK_PAGES));
 	if (!chunk)
 		return -ENOMEM;
+	chunk->heap = region->heap;
 	if (xa_is_err(xa_store(&region->chunks, index, chunk, PH_GFP_META))) {
 		ph_chunk_free(chunk);
 		return -ENOMEM;
@@ -159,11 +160,12 @@ unsigned int ph_chunk_count(struct ph_chunk *chunk, struct ph_part part)
 void ph_chunk_release(struct ph_chunk *chunk, struct ph_part part)
 {
 	struct ph_batch batch __uninitialized;
-	unsigned int i;
+	unsigned int i, before;
 
 	batch.next = 0;
 	batch.nr = 0;
 	mutex_lock(&chunk->lock);
+	before = chunk->nr_resident;
 	for (i = part.lo; i < part.hi && chunk->nr_resident; i++) {
 		if (!chunk->pages[i])
 			continue;
@@ -173,6 +175,7 @@ void ph_chunk_release(struct ph_chunk *chunk, struct ph_part part)
 		if (batch.nr == PH_BATCH_PAGES)
 			ph_pool_give(&batch);
 	}
+	atomic_long_sub(before - chunk->nr_resident, &chunk->heap->nr_resident);
 	mutex_unlock(&chunk->lock);
 	ph_pool_give(&batch);
 }
@@ -222,15 +225,16 @@ unsigned int ph_chunk_missing(struct ph_chunk *chunk, struct ph_part part)
 void ph_chunk_fill_locked(struct ph_chunk *chunk, struct ph_part part,
 			  struct ph_batch *batch)
 {
-	unsigned int i;
+	unsigned int i, before = batch->next;
 
 	lockdep_assert_held(&chunk->lock);
 	for (i = part.lo; i < part.hi && batch->next < batch->nr; i++) {
 		if (chunk->pages[i])
 			continue;
 		WRITE_ONCE(chunk->pages[i], batch->pages[batch->next++]);
-		chunk->nr_resident++;
 	}
+	chunk->nr_resident += batch->next - before;
+	atomic_long_add(batch->next - before, &chunk->heap->nr_resident);
 }
 
 /**

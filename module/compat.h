@@ -37,4 +37,18 @@ mm_get_unmapped_area(struct mm_struct *mm, struct file *file,
 }
 #endif
 
+/*
+ * genl_info_dump(): since 6.7. What it returns for older kernels is not a struct
+ * genl_info, but has its attrs.
+ */
+#ifndef PRIVHEAP_HAVE_GENL_INFO_DUMP
+#include <net/genetlink.h>
+
+static inline const struct genl_dumpit_info *
+genl_info_dump(struct netlink_callback *cb)
+{
+	return genl_dumpit_info(cb);
+}
+#endif
+
 #endif /* _PRIVHEAP_COMPAT_H */

@@ -128,6 +128,7 @@ static struct page *ph_page_exchange(struct ph_region *region, unsigned long n,
 	old = chunk->pages[i];
 	WRITE_ONCE(chunk->pages[i], page);
 	chunk->nr_resident += !!page - !!old;
+	atomic_long_add(!!page - !!old, &chunk->heap->nr_resident);
 	mutex_unlock(&chunk->lock);
 	return old;
 }

@@ -348,7 +348,7 @@ static const struct ph_ioctl ph_ioctls[] = {
 	PH_IOCTL(INFO, info, out_max_bytes, 0),
 	PH_IOCTL(CREATE, create, out_region_bytes, PRIVHEAP_CREATE_F_ALL),
 	PH_IOCTL(DESTROY, destroy, heap, 0),
-	PH_IOCTL(STAT, stat, out_window_pages, 0),
+	PH_IOCTL(STAT, stat, out_serial, 0),
 	PH_IOCTL(ALLOC, alloc, out_addr, PRIVHEAP_ALLOC_F_ALL),
 	PH_IOCTL(REALLOC, realloc, out_addr, PRIVHEAP_REALLOC_F_ALL),
 	PH_IOCTL(FREE, free, addr, 0),

@@ -586,16 +586,12 @@ int ph_heap_policy(struct ph_heap *heap, const struct privheap_policy *arg)
 int ph_heap_stat(struct ph_heap *heap, struct privheap_stat *stat)
 {
 	struct ph_limit *limit = &heap->limit;
-	unsigned long resident = 0;
-	struct ph_region *region;
 
 	mutex_lock(&heap->lock);
 	if (heap->state == PH_HEAP_GONE) {
 		mutex_unlock(&heap->lock);
 		return -ENXIO;
 	}
-	list_for_each_entry(region, &heap->regions, node)
-		resident += ph_commit_resident(region);
 	stat->out_create_flags = heap->flags;
 	stat->out_state = heap->state == PH_HEAP_DEAD ? PRIVHEAP_STAT_S_DEAD : 0;
 	stat->out_base = heap->base;
@@ -607,13 +603,15 @@ int ph_heap_stat(struct ph_heap *heap, struct privheap_stat *stat)
 		(u64)atomic_long_read(&limit->usage_pages) << PAGE_SHIFT;
 	stat->out_committed_peak_bytes =
 		(u64)atomic_long_read(&limit->peak_pages) << PAGE_SHIFT;
-	stat->out_resident_bytes = (u64)resident << PAGE_SHIFT;
+	stat->out_resident_bytes =
+		(u64)atomic_long_read(&heap->nr_resident) << PAGE_SHIFT;
 	stat->out_allocated_bytes = heap->store.allocated_bytes;
 	stat->out_nr_blocks = heap->store.nr_blocks;
 	stat->out_nr_regions = heap->nr_regions;
 	stat->out_policy = ph_policy_id(heap);
 	stat->out_window_pages = heap->window_pages;
 	stat->out_nr_limit_failures = atomic_long_read(&limit->nr_failures);
+	stat->out_serial = limit->key;
 	mutex_unlock(&heap->lock);
 	return 0;
 }

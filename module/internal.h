@@ -254,6 +254,7 @@ enum ph_heap_state {
  *	heap does (@lock)
  * @nr_mapped: regions that have a VMA in @mm (@lock)
  * @reserved_pages: of all regions (@lock)
+ * @nr_resident: pages that have memory; the sum of the chunks' (atomic)
  * @next_pgoff: where the next region starts in @filp (@grow_lock)
  * @charge: (@lock)
  * @limit: the heap's node; its parent is the process's, and held
@@ -284,6 +285,7 @@ struct ph_heap {
 	struct ph_region *first;
 	struct maple_tree others;
 	unsigned long reserved_pages;
+	atomic_long_t nr_resident;
 	struct ph_charge charge;
 	struct ph_limit limit;
 	struct ph_block_store store;
@@ -323,6 +325,7 @@ struct ph_region {
 /**
  * struct ph_chunk - the states of neighbouring pages of a region
  * @lock: taken for every change, by the fault handler too
+ * @heap: whose page it is (constant)
  * @nr_resident: pages that are not NULL (@lock)
  * @committed: bit n is set when page n is committed (@lock; changed under
  *	ph_heap.lock as well, so either is enough to read it)
@@ -333,6 +336,7 @@ struct ph_region {
  */
 struct ph_chunk {
 	struct mutex lock;
+	struct ph_heap *heap;
 	unsigned int nr_resident;
 	DECLARE_BITMAP(committed, PH_CHUNK_PAGES);
 	struct page **pages;
@@ -484,7 +488,12 @@ struct ph_limit *ph_limit_find(enum privheap_scope scope, u64 key);
 struct ph_limit *ph_limit_find_user(kuid_t uid);
 void ph_limit_put(struct ph_limit *limit);
 kuid_t ph_limit_owner(struct ph_limit *limit);
+unsigned int ph_owner_generation(void);
 int ph_owners_init(void);
 void ph_owners_exit(void);
+
+/* netlink.c */
+int ph_netlink_init(void);
+void ph_netlink_exit(void);
 
 #endif /* _PRIVHEAP_INTERNAL_H */

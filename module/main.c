@@ -34,12 +34,17 @@ static int __init ph_init(void)
 	err = ph_block_cache_init();
 	if (err)
 		goto err_owners;
+	err = ph_netlink_init();
+	if (err)
+		goto err_block_cache;
 	ph_device.mode = mode & 0777;
 	err = misc_register(&ph_device);
 	if (err)
-		goto err_block_cache;
+		goto err_netlink;
 	return 0;
 
+err_netlink:
+	ph_netlink_exit();
 err_block_cache:
 	ph_block_cache_exit();
 err_owners:
@@ -50,6 +55,7 @@ err_owners:
 static void __exit ph_exit(void)
 {
 	misc_deregister(&ph_device);
+	ph_netlink_exit();
 	ph_block_cache_exit();
 	ph_owners_exit();
 }

@@ -42,6 +42,9 @@ static struct ph_limit ph_system_limit;
 static struct xarray ph_nodes[PH_NR_SCOPES];
 static DEFINE_MUTEX(ph_owner_lock);
 
+/* Counts what is entered in the tables and taken out of them. */
+static atomic_t ph_generation = ATOMIC_INIT(1);
+
 /* Heaps are numbered through, for as long as the module is loaded. */
 static atomic64_t ph_last_serial;
 
@@ -63,6 +66,7 @@ static struct ph_limit *ph_node_enter_locked(struct ph_limit *limit,
 	refcount_set(&limit->refs, 1);
 	if (xa_is_err(xa_store(&ph_nodes[limit->scope], key, limit, GFP_KERNEL)))
 		return ERR_PTR(-ENOMEM);
+	atomic_inc(&ph_generation);
 	return limit;
 }
 
@@ -103,6 +107,7 @@ static void ph_node_put(struct ph_limit *limit)
 		parent = limit->parent;
 		WARN_ON_ONCE(ph_limit_usage(limit));
 		xa_erase(&ph_nodes[limit->scope], limit->key);
+		atomic_inc(&ph_generation);
 		mutex_unlock(&ph_owner_lock);
 		ph_node_free(limit);
 		limit = parent;
@@ -220,6 +225,7 @@ void ph_owner_publish_heap(struct ph_heap *heap)
 	/* The place is reserved: this needs no memory and cannot fail. */
 	xa_store(&ph_nodes[PRIVHEAP_SCOPE_HEAP], heap->limit.key, &heap->limit,
 		 GFP_KERNEL);
+	atomic_inc(&ph_generation);
 }
 
 /**
@@ -229,6 +235,7 @@ void ph_owner_publish_heap(struct ph_heap *heap)
 void ph_owner_remove_heap(struct ph_heap *heap)
 {
 	xa_erase(&ph_nodes[PRIVHEAP_SCOPE_HEAP], heap->limit.key);
+	atomic_inc(&ph_generation);
 }
 
 /* The first node from *@key on, held; *@key becomes its key. */
@@ -350,6 +357,17 @@ kuid_t ph_limit_owner(struct ph_limit *limit)
 		if (limit->scope == PRIVHEAP_SCOPE_USER)
 			return container_of(limit, struct ph_user, limit)->uid;
 	return INVALID_UID;
+}
+
+/**
+ * ph_owner_generation - tell whether nodes came or went
+ *
+ * Context: Any.
+ * Return: a number that is another one if they did; not 0, but after 2^32 times.
+ */
+unsigned int ph_owner_generation(void)
+{
+	return atomic_read(&ph_generation);
 }
 
 /**

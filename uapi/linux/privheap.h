@@ -2,9 +2,10 @@
 /*
  * privheap: private heaps with limits that the kernel enforces.
  *
- * This header is the whole contract between the module and user space. A
- * process opens /dev/privheap and makes heaps in that open file; a heap lives
- * until it is destroyed, the file is closed, or the process execs or ends.
+ * This header, with <linux/privheap_netlink.h> that it includes, is the whole
+ * contract between the module and user space. A process opens /dev/privheap and
+ * makes heaps in that open file; a heap lives until it is destroyed, the file is
+ * closed, or the process execs or ends.
  *
  * Every call takes a pointer to a structure whose first member, @size, is the
  * size the caller was compiled with. The module accepts shorter structures
@@ -47,26 +48,11 @@
 #define _UAPI_LINUX_PRIVHEAP_H
 
 #include <linux/ioctl.h>
+#include <linux/privheap_netlink.h>
 #include <linux/types.h>
 
 /* The version that PRIVHEAP_IOC_INFO reports; raised when calls are added. */
 #define PRIVHEAP_ABI_VERSION	1
-
-/**
- * enum privheap_scope - what a node of the limit tree is for
- * @PRIVHEAP_SCOPE_HEAP: a heap
- * @PRIVHEAP_SCOPE_PROCESS: the heaps of a process
- * @PRIVHEAP_SCOPE_USER: the heaps of a user
- * @PRIVHEAP_SCOPE_SYSTEM: all heaps
- * @PRIVHEAP_SCOPE_CGROUP: the heaps that were put under a cgroup
- */
-enum privheap_scope {
-	PRIVHEAP_SCOPE_HEAP = 1,
-	PRIVHEAP_SCOPE_PROCESS,
-	PRIVHEAP_SCOPE_USER,
-	PRIVHEAP_SCOPE_SYSTEM,
-	PRIVHEAP_SCOPE_CGROUP,
-};
 
 #define PRIVHEAP_IOC_TYPE	0xBC
 
@@ -222,6 +208,8 @@ struct privheap_destroy {
  * @out_nr_limit_failures: commits that the heap's own limit refused
  * @out_policy: its policy, never PRIVHEAP_POLICY_DEFAULT
  * @out_window_pages: its window
+ * @out_serial: of the whole machine, never used again; what the heap is called in
+ *	netlink messages
  */
 struct privheap_stat {
 	__u32 size;
@@ -242,6 +230,7 @@ struct privheap_stat {
 	__aligned_u64 out_nr_limit_failures;
 	__u32 out_policy;
 	__u32 out_window_pages;
+	__aligned_u64 out_serial;
 };
 
 /*

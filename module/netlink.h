@@ -1,0 +1,56 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * What the files that speak netlink share; the rest of the module includes
+ * internal.h only.
+ *
+ *	netlink.c	the family; heaps and limits: get, list and set
+ *	inspect.c	what is inside of one heap: map, regions, size classes
+ *	event.c		events, and who gets them
+ *	  put.c		objects as attributes, and who may see them
+ */
+#ifndef _PRIVHEAP_NETLINK_H
+#define _PRIVHEAP_NETLINK_H
+
+#include <net/genetlink.h>
+
+#include "internal.h"
+
+/**
+ * struct ph_asker - for whom a message is
+ * @user_ns: how user ids are written; that of who opened the socket, so it stays
+ * @uid: whose nodes it may see; INVALID_UID for nobody's
+ * @sees_all: it may see everything
+ * @is_init: process ids are written as the initial namespace has them, else as
+ *	the current task does
+ */
+struct ph_asker {
+	struct user_namespace *user_ns;
+	kuid_t uid;
+	bool sees_all;
+	bool is_init;
+};
+
+extern struct genl_family ph_family;
+
+/* Places in ph_family.mcgrps. */
+enum {
+	PH_GROUP_EVENTS,
+};
+
+/* put.c */
+void ph_asker_init(struct ph_asker *asker, struct sk_buff *skb);
+struct ph_process *ph_limit_process(struct ph_limit *limit);
+bool ph_asker_sees(const struct ph_asker *asker, struct ph_limit *limit);
+int ph_put_owner(struct sk_buff *skb, const struct ph_asker *asker,
+		 struct ph_process *process, int pid_attr, int comm_attr);
+int ph_put_limit(struct sk_buff *skb, const struct ph_asker *asker,
+		 struct ph_limit *limit);
+int ph_put_heap(struct sk_buff *skb, const struct ph_asker *asker,
+		struct ph_heap *heap);
+
+/* netlink.c */
+struct ph_heap *ph_netlink_find_heap(const struct ph_asker *asker,
+				     const struct nlattr *serial,
+				     struct netlink_ext_ack *extack);
+
+#endif /* _PRIVHEAP_NETLINK_H */

@@ -1,0 +1,202 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Netlink: heaps and limits seen and set from outside, what malformed requests
+ * and those without a right get, and that nothing changes then.
+ */
+#include "kselftest_harness.h"
+#include "netlink_util.h"
+
+FIXTURE(netlink) {
+	struct nl nl;
+	int fd;
+	struct heap heap;
+	struct privheap_stat stat;
+};
+
+FIXTURE_SETUP(netlink)
+{
+	ASSERT_EQ(0, nl_open(&self->nl));
+	self->fd = privheap_open();
+	ASSERT_LE(0, self->fd);
+	ASSERT_EQ(0, heap_create(&self->heap, self->fd, .max_bytes = MIB,
+				 .limit_bytes = MIB / 2));
+	ASSERT_EQ(0, heap_stat(&self->heap, &self->stat));
+}
+
+FIXTURE_TEARDOWN(netlink)
+{
+	nl_close(&self->nl);
+	close(self->fd);
+}
+
+static int get_heap(struct nl *nl, __u64 serial, struct nl_msg *answer)
+{
+	struct nl_msg msg;
+
+	nl_begin(nl, &msg, PRIVHEAP_CMD_HEAP_GET, 0);
+	nl_add_u64(&msg, PRIVHEAP_A_HEAP_SERIAL, serial);
+	return nl_get(nl, &msg, answer);
+}
+
+static int get_limit(struct nl *nl, __u32 scope, __u64 key,
+		     struct nl_msg *answer)
+{
+	struct nl_msg msg;
+
+	nl_begin(nl, &msg, PRIVHEAP_CMD_LIMIT_GET, 0);
+	nl_add_u32(&msg, PRIVHEAP_A_LIMIT_SCOPE, scope);
+	nl_add_u64(&msg, PRIVHEAP_A_LIMIT_KEY, key);
+	return nl_get(nl, &msg, answer);
+}
+
+/* Get */
+
+TEST_F(netlink, get_heap)
+{
+	const struct nlattr *limit[NL_MAX_ATTRS];
+	struct privheap_stat *stat = &self->stat;
+	struct nl_msg answer;
+	char comm[16] = "";
+	char *block;
+	int fd;
+
+	ASSERT_EQ(0, block_alloc(&self->heap, 5000, &block));
+	ASSERT_EQ(0, heap_stat(&self->heap, stat));
+	ASSERT_EQ(0, get_heap(&self->nl, stat->out_serial, &answer));
+#define EXPECT_ATTR(name, value) \
+	EXPECT_EQ(value, nl_number(answer.attrs[PRIVHEAP_A_HEAP_##name]))
+	EXPECT_ATTR(SERIAL, stat->out_serial);
+	EXPECT_ATTR(ID, self->heap.id);
+	EXPECT_ATTR(PID, getpid());
+	EXPECT_ATTR(UID, getuid());
+	EXPECT_ATTR(FLAGS, 0);
+	EXPECT_ATTR(STATE, 0);
+	EXPECT_ATTR(BASE, stat->out_base);
+	EXPECT_ATTR(MAX_BYTES, stat->out_max_bytes);
+	EXPECT_ATTR(RESERVED_BYTES, stat->out_reserved_bytes);
+	EXPECT_ATTR(COMMITTED_BYTES, stat->out_committed_bytes);
+	EXPECT_ATTR(RESIDENT_BYTES, stat->out_resident_bytes);
+	EXPECT_ATTR(ALLOCATED_BYTES, 5000);
+	EXPECT_ATTR(NR_BLOCKS, 1);
+	EXPECT_ATTR(NR_REGIONS, 1);
+	ASSERT_NE(NULL, answer.attrs[PRIVHEAP_A_HEAP_LIMIT]);
+	ASSERT_TRUE(nl_sort_nest(answer.attrs[PRIVHEAP_A_HEAP_LIMIT], limit));
+	EXPECT_EQ(MIB / 2, nl_number(limit[PRIVHEAP_A_LIMIT_HARD_BYTES]));
+	fd = open("/proc/self/comm", O_RDONLY);
+	ASSERT_LT(0, read(fd, comm, sizeof(comm)));
+	close(fd);
+	strtok(comm, "\n");
+	EXPECT_STREQ(comm, nl_data(answer.attrs[PRIVHEAP_A_HEAP_COMM]));
+}
+
+/* What is looked for in a list, and how often it was there. */
+struct search {
+	int attr;
+	__u64 value;
+	unsigned int nr_found;
+	unsigned int nr_others;
+	__u64 last;
+	bool sorted;
+};
+
+static int search_visit(const struct nl_msg *msg, void *arg)
+{
+	struct search *search = arg;
+	__u64 value = nl_number(msg->attrs[search->attr]);
+
+	if (value == search->value)
+		search->nr_found++;
+	else
+		search->nr_others++;
+	if (value <= search->last)
+		search->sorted = false;
+	search->last = value;
+	return 0;
+}
+
+/* Lists heaps, filtered by an attribute if that is not 0. */
+static int list_heaps(struct nl *nl, int filter, __u64 value,
+		      struct search *search)
+{
+	struct nl_msg msg;
+
+	nl_begin(nl, &msg, PRIVHEAP_CMD_HEAP_GET, NLM_F_DUMP);
+	if (filter == PRIVHEAP_A_HEAP_SERIAL)
+		nl_add_u64(&msg, filter, value);
+	else if (filter)
+		nl_add_u32(&msg, filter, value);
+	search->nr_found = 0;
+	search->nr_others = 0;
+	search->last = 0;
+	search->sorted = true;
+	return nl_ask(nl, &msg, search_visit, search);
+}
+
+TEST_F(netlink, list_heaps_filtered)
+{
+	struct search search = {
+		.attr = PRIVHEAP_A_HEAP_SERIAL,
+		.value = self->stat.out_serial,
+	};
+	struct heap other;
+
+	ASSERT_EQ(0, heap_create(&other, self->fd, .max_bytes = MIB));
+	ASSERT_EQ(0, list_heaps(&self->nl, 0, 0, &search));
+	EXPECT_EQ(1, search.nr_found);
+	EXPECT_EQ(1, search.nr_others);
+	EXPECT_TRUE(search.sorted);
+	EXPECT_EQ(0, self->nl.flags & NLM_F_DUMP_INTR);
+	ASSERT_EQ(0, list_heaps(&self->nl, PRIVHEAP_A_HEAP_SERIAL, search.value,
+				&search));
+	EXPECT_EQ(1, search.nr_found);
+	EXPECT_EQ(0, search.nr_others);
+	ASSERT_EQ(0, list_heaps(&self->nl, PRIVHEAP_A_HEAP_PID, getpid(),
+				&search));
+	EXPECT_EQ(2, search.nr_found + search.nr_others);
+	ASSERT_EQ(0, list_heaps(&self->nl, PRIVHEAP_A_HEAP_PID, 1, &search));
+	EXPECT_EQ(0, search.nr_found + search.nr_others);
+	ASSERT_EQ(0, list_heaps(&self->nl, PRIVHEAP_A_HEAP_UID, getuid(),
+				&search));
+	EXPECT_EQ(2, search.nr_found + search.nr_others);
+	ASSERT_EQ(0, list_heaps(&self->nl, PRIVHEAP_A_HEAP_UID, 12345, &search));
+	EXPECT_EQ(0, search.nr_found + search.nr_others);
+	EXPECT_EQ(-ENOENT, list_heaps(&self->nl, PRIVHEAP_A_HEAP_PID, INT_MAX,
+				      &search));
+}
+
+TEST_F(netlink, get_limit_of_each_scope)
+{
+	const struct {
+		__u32 scope;
+		__u64 key;
+		__u64 hard_bytes;
+	} cases[] = {
+		{ PRIVHEAP_SCOPE_HEAP, self->stat.out_serial, MIB / 2 },
+		{ PRIVHEAP_SCOPE_PROCESS, getpid(), PRIVHEAP_LIMIT_NONE },
+		{ PRIVHEAP_SCOPE_USER, getuid(), PRIVHEAP_LIMIT_NONE },
+	};
+	struct nl_msg answer;
+	unsigned int i;
+
+	for (i = 0; i < ARRAY_SIZE(cases); i++) {
+		ASSERT_EQ(0, get_limit(&self->nl, cases[i].scope, cases[i].key,
+				       &answer));
+#define EXPECT_LIMIT(name, value) \
+		EXPECT_EQ(value, nl_number(answer.attrs[PRIVHEAP_A_LIMIT_##name]))
+		EXPECT_LIMIT(SCOPE, cases[i].scope);
+		EXPECT_LIMIT(KEY, cases[i].key);
+		EXPECT_LIMIT(HARD_BYTES, cases[i].hard_bytes);
+		EXPECT_LIMIT(SOFT_BYTES, PRIVHEAP_LIMIT_NONE);
+		EXPECT_LIMIT(GRACE_BYTES, 0);
+		EXPECT_LIMIT(UID, getuid());
+		EXPECT_LE(self->stat.out_committed_bytes,
+			  nl_number(answer.attrs[PRIVHEAP_A_LIMIT_USAGE_BYTES]));
+	}
+	ASSERT_EQ(0, get_limit(&self->nl, PRIVHEAP_SCOPE_SYSTEM, 0, &answer));
+	EXPECT_LIMIT(SCOPE, PRIVHEAP_SCOPE_SYSTEM);
+	EXPECT_EQ(NULL, answer.attrs[PRIVHEAP_A_LIMIT_UID]);
+	EXPECT_NE(PRIVHEAP_LIMIT_NONE,
+		  nl_number(answer.attrs[PRIVHEAP_A_LIMIT_HARD_BYTES]));
+}
+
+TEST_HARNESS_MAIN
