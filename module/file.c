@@ -144,7 +144,8 @@ static int ph_ioctl_create(struct ph_call *call)
 	if (err)
 		return err;
 	if (max3(arg->initial_bytes, arg->max_bytes, arg->limit_bytes) >
-	    ph_max_bytes())
+	    ph_max_bytes() ||
+	    max(arg->soft_bytes, arg->grace_bytes) > ph_max_bytes())
 		return -EOVERFLOW;
 	return ph_heap_create(call);
 }
@@ -173,6 +174,25 @@ static int ph_ioctl_stat(struct ph_call *call)
 }
 
 /*
+ * Tells the program whether soft limits were crossed, by this call or another one
+ * that did not come to tell.
+ */
+static void ph_call_notice(struct ph_heap *heap, u64 __user *notice)
+{
+	unsigned int scopes;
+
+	if (likely(!READ_ONCE(heap->charge.notice)))
+		return;
+	mutex_lock(&heap->lock);
+	scopes = heap->charge.notice;
+	heap->charge.notice = 0;
+	mutex_unlock(&heap->lock);
+	/* The answer beside it could be written; so can this, or it is lost. */
+	if (scopes)
+		put_user(scopes, notice);
+}
+
+/*
  * Calls that hand out a block first write to the place of the answer what is
  * there already: an answer that cannot be written is refused before anything was
  * done, and ph_answer() will find the page present.
@@ -198,6 +218,8 @@ static int ph_ioctl_alloc(struct ph_call *call)
 	if (!heap)
 		return -ENXIO;
 	err = ph_heap_alloc(heap, arg, &uarg->out_addr);
+	if (!err)
+		ph_call_notice(heap, &uarg->out_notice);
 	ph_heap_put(heap);
 	return err;
 }
@@ -217,6 +239,8 @@ static int ph_ioctl_realloc(struct ph_call *call)
 	if (!heap)
 		return -ENXIO;
 	err = ph_heap_realloc(heap, arg, &uarg->out_addr);
+	if (!err)
+		ph_call_notice(heap, &uarg->out_notice);
 	ph_heap_put(heap);
 	return err;
 }
@@ -318,6 +342,89 @@ static int ph_ioctl_policy(struct ph_call *call)
 	return err;
 }
 
+static struct ph_limit *ph_call_find_limit(struct ph_call *call)
+{
+	struct ph_limit *limit = &call->file->process->limit;
+	struct ph_heap *heap;
+
+	if (call->arg.limit.scope == PRIVHEAP_SCOPE_HEAP) {
+		heap = ph_heap_get(call->file, call->arg.limit.heap);
+		return heap ? &heap->limit : NULL;
+	}
+	refcount_inc(&limit->refs);
+	return limit;
+}
+
+static int ph_ioctl_limit_check(const struct privheap_limit *arg)
+{
+	if (arg->__reserved)
+		return -EINVAL;
+	if (arg->scope == PRIVHEAP_SCOPE_PROCESS)
+		return arg->heap ? -EINVAL : 0;
+	return arg->scope == PRIVHEAP_SCOPE_HEAP ? 0 : -EOPNOTSUPP;
+}
+
+/* Is a limit that is to be set one that no heap could have? */
+static bool ph_limit_overflows(u64 bytes)
+{
+	return bytes != PRIVHEAP_LIMIT_NONE && bytes > ph_max_bytes();
+}
+
+static int ph_ioctl_limit_change(struct ph_limit *limit,
+				 const struct privheap_limit *arg)
+{
+	struct ph_limit_change change = {
+		.set = arg->flags,
+		.hard_bytes = arg->hard_bytes,
+		.soft_bytes = arg->soft_bytes,
+		.grace_bytes = arg->grace_bytes,
+	};
+
+	if ((change.set & PRIVHEAP_LIMIT_F_HARD &&
+	     ph_limit_overflows(change.hard_bytes)) ||
+	    (change.set & PRIVHEAP_LIMIT_F_SOFT &&
+	     ph_limit_overflows(change.soft_bytes)) ||
+	    (change.set & PRIVHEAP_LIMIT_F_GRACE &&
+	     change.grace_bytes > ph_max_bytes()))
+		return -EOVERFLOW;
+	return change.set ? ph_limit_set(limit, &change, PH_LIMIT_BY_PROGRAM) : 0;
+}
+
+static void ph_ioctl_limit_fill(struct ph_limit *limit,
+				struct privheap_limit *arg)
+{
+	arg->out_hard_bytes = ph_limit_bytes(READ_ONCE(limit->hard_pages));
+	arg->out_soft_bytes = ph_limit_bytes(READ_ONCE(limit->soft_pages));
+	arg->out_grace_bytes = (u64)READ_ONCE(limit->grace_pages) << PAGE_SHIFT;
+	arg->out_ceiling_bytes = ph_limit_bytes(READ_ONCE(limit->ceiling_pages));
+	arg->out_usage_bytes = (u64)ph_limit_usage(limit) << PAGE_SHIFT;
+	arg->out_peak_bytes = (u64)atomic_long_read(&limit->peak_pages) <<
+			      PAGE_SHIFT;
+	arg->out_nr_failures = atomic_long_read(&limit->nr_failures);
+	arg->out_nr_soft_hits = atomic_long_read(&limit->nr_soft_hits);
+}
+
+static int ph_ioctl_limit(struct ph_call *call)
+{
+	struct privheap_limit *arg = &call->arg.limit;
+	struct ph_limit *limit;
+	int err;
+
+	err = ph_ioctl_limit_check(arg);
+	if (!err)
+		err = ph_call_answer(call);	/* before anything is changed */
+	if (err)
+		return err;
+	limit = ph_call_find_limit(call);
+	if (!limit)
+		return -ENXIO;
+	err = ph_ioctl_limit_change(limit, arg);
+	if (!err)
+		ph_ioctl_limit_fill(limit, arg);
+	ph_limit_put(limit);
+	return err ?: ph_call_answer(call);
+}
+
 /**
  * struct ph_ioctl - one call
  * @size: of its structure as the module knows it
@@ -356,6 +463,7 @@ static const struct ph_ioctl ph_ioctls[] = {
 	PH_IOCTL(WALK, walk, __reserved, 0),
 	PH_IOCTL(COMPACT, compact, out_largest_free_bytes, 0),
 	PH_IOCTL(POLICY, policy, window_pages, 0),
+	PH_IOCTL(LIMIT, limit, out_nr_soft_hits, PRIVHEAP_LIMIT_F_ALL),
 };
 
 /* Every structure starts with these two. */

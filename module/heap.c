@@ -344,7 +344,9 @@ int ph_heap_alloc(struct ph_heap *heap, const struct privheap_alloc *arg,
 
 	do {
 		mutex_lock(&heap->lock);
+		heap->charge.grace = arg->flags & PRIVHEAP_ALLOC_F_GRACE;
 		err = ph_heap_alloc_locked(heap, arg, &spare, answer);
+		heap->charge.grace = false;
 		mutex_unlock(&heap->lock);
 		if (likely(!err))
 			return 0;
@@ -471,7 +473,9 @@ int ph_heap_realloc(struct ph_heap *heap, const struct privheap_realloc *arg,
 
 	do {
 		mutex_lock(&heap->lock);
+		heap->charge.grace = arg->flags & PRIVHEAP_REALLOC_F_GRACE;
 		err = ph_heap_realloc_locked(heap, arg, &spare, answer);
+		heap->charge.grace = false;
 		mutex_unlock(&heap->lock);
 		if (!err || (err == -ENOSPC &&
 			     arg->flags & PRIVHEAP_REALLOC_F_IN_PLACE))
@@ -778,6 +782,23 @@ static int ph_heap_build(struct ph_heap *heap, struct privheap_create *arg)
 	return 0;
 }
 
+/* Soft limit and grace of a heap in the making; its hard limit is set already. */
+static int ph_heap_set_limits(struct ph_heap *heap,
+			      const struct privheap_create *arg)
+{
+	struct ph_limit_change change = {
+		.soft_bytes = arg->soft_bytes,
+		.grace_bytes = arg->grace_bytes,
+	};
+
+	if (arg->soft_bytes)
+		change.set |= PRIVHEAP_LIMIT_F_SOFT;
+	if (arg->grace_bytes)
+		change.set |= PRIVHEAP_LIMIT_F_GRACE;
+	return change.set ? ph_limit_set(&heap->limit, &change,
+					 PH_LIMIT_BY_PROGRAM) : 0;
+}
+
 /* Takes a place in the file's table; the heap is not to be found there yet. */
 static int ph_heap_reserve_id(struct ph_file *file, struct ph_heap *heap)
 {
@@ -804,7 +825,7 @@ static int ph_heap_reserve_id(struct ph_file *file, struct ph_heap *heap)
  * @call: the create call; its sizes have been checked against ph_max_bytes()
  *
  * Context: May sleep; takes mmap_lock.
- * Return: 0, -EFAULT, -EDQUOT, -ENOMEM, -EINTR, -EACCES.
+ * Return: 0, -EFAULT, -EINVAL, -EDQUOT, -ENOMEM, -EINTR, -EACCES.
  */
 int ph_heap_create(struct ph_call *call)
 {
@@ -819,7 +840,8 @@ int ph_heap_create(struct ph_call *call)
 	if (!heap)
 		return -ENOMEM;
 	ph_policy_set(heap, arg->policy, arg->window_pages);
-	err = ph_limit_charge_above(heap, PH_HEAP_META_PAGES);
+	err = ph_heap_set_limits(heap, arg) ?:
+	      ph_limit_charge_above(heap, PH_HEAP_META_PAGES);
 	if (err)
 		goto err_put_heap;
 	err = ph_heap_reserve_id(file, heap);

@@ -105,14 +105,9 @@ enum ph_limit_right {
 	PH_LIMIT_ANY,
 };
 
-/* struct ph_limit_change, @set */
-#define PH_LIMIT_SET_HARD	BIT(0)
-#define PH_LIMIT_SET_SOFT	BIT(1)
-#define PH_LIMIT_SET_GRACE	BIT(2)
-
 /**
  * struct ph_limit_change - a change of limits that somebody asks for
- * @set: PH_LIMIT_SET_*: which of the others count
+ * @set: PRIVHEAP_LIMIT_F_*: which of the others count
  * @hard_bytes: rounded down to pages; U64_MAX for none
  * @soft_bytes: the same
  * @grace_bytes: rounded up to pages
@@ -366,6 +361,7 @@ struct ph_call {
 		struct privheap_walk walk;
 		struct privheap_compact compact;
 		struct privheap_policy policy;
+		struct privheap_limit limit;
 	} arg;
 };
 
@@ -469,6 +465,7 @@ unsigned long ph_limit_usage(struct ph_limit *limit);
 int ph_limit_set(struct ph_limit *limit, const struct ph_limit_change *change,
 		 enum ph_limit_right right);
 void ph_limit_reset(struct ph_limit *limit);
+u64 ph_limit_bytes(unsigned long nr_pages);
 
 /* stock.c */
 bool ph_stock_take(enum ph_chain chain, struct ph_limit *limit,

@@ -356,9 +356,21 @@ unsigned long ph_limit_usage(struct ph_limit *limit)
 	return atomic_long_read(&limit->usage_pages);
 }
 
+/**
+ * ph_limit_bytes - a hard or soft limit as the uapi tells it
+ * @nr_pages: the limit
+ *
+ * Return: bytes, or PRIVHEAP_LIMIT_NONE.
+ */
+u64 ph_limit_bytes(unsigned long nr_pages)
+{
+	return nr_pages == ULONG_MAX ? PRIVHEAP_LIMIT_NONE :
+				       (u64)nr_pages << PAGE_SHIFT;
+}
+
 static unsigned long ph_limit_round_down(u64 bytes)
 {
-	return bytes == U64_MAX ? ULONG_MAX : bytes >> PAGE_SHIFT;
+	return bytes == PRIVHEAP_LIMIT_NONE ? ULONG_MAX : bytes >> PAGE_SHIFT;
 }
 
 /* The least pages that hold so many bytes; U64_MAX does not wrap. */
@@ -375,7 +387,7 @@ static int ph_limit_plan(const struct ph_limit *limit,
 	plan->hard_pages = limit->hard_pages;
 	plan->soft_pages = limit->soft_pages;
 	plan->grace_pages = limit->grace_pages;
-	if (change->set & PH_LIMIT_SET_HARD) {
+	if (change->set & PRIVHEAP_LIMIT_F_HARD) {
 		/* Lowered below them, it takes the other two along. */
 		plan->hard_pages = ph_limit_round_down(change->hard_bytes);
 		if (plan->soft_pages != ULONG_MAX)
@@ -383,9 +395,9 @@ static int ph_limit_plan(const struct ph_limit *limit,
 					       plan->hard_pages);
 		plan->grace_pages = min(plan->grace_pages, plan->hard_pages);
 	}
-	if (change->set & PH_LIMIT_SET_SOFT)
+	if (change->set & PRIVHEAP_LIMIT_F_SOFT)
 		plan->soft_pages = ph_limit_round_down(change->soft_bytes);
-	if (change->set & PH_LIMIT_SET_GRACE)
+	if (change->set & PRIVHEAP_LIMIT_F_GRACE)
 		plan->grace_pages = ph_limit_round_up(change->grace_bytes);
 	if (plan->soft_pages != ULONG_MAX &&
 	    plan->soft_pages > plan->hard_pages)

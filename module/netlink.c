@@ -363,17 +363,17 @@ static void ph_limit_read_change(struct nlattr **attrs,
 {
 	change->set = 0;
 	if (attrs[PRIVHEAP_A_LIMIT_HARD_BYTES]) {
-		change->set |= PH_LIMIT_SET_HARD;
+		change->set |= PRIVHEAP_LIMIT_F_HARD;
 		change->hard_bytes =
 			nla_get_u64(attrs[PRIVHEAP_A_LIMIT_HARD_BYTES]);
 	}
 	if (attrs[PRIVHEAP_A_LIMIT_SOFT_BYTES]) {
-		change->set |= PH_LIMIT_SET_SOFT;
+		change->set |= PRIVHEAP_LIMIT_F_SOFT;
 		change->soft_bytes =
 			nla_get_u64(attrs[PRIVHEAP_A_LIMIT_SOFT_BYTES]);
 	}
 	if (attrs[PRIVHEAP_A_LIMIT_GRACE_BYTES]) {
-		change->set |= PH_LIMIT_SET_GRACE;
+		change->set |= PRIVHEAP_LIMIT_F_GRACE;
 		change->grace_bytes =
 			nla_get_u64(attrs[PRIVHEAP_A_LIMIT_GRACE_BYTES]);
 	}

@@ -87,12 +87,6 @@ static u32 ph_show_pid(const struct ph_asker *asker, struct pid *tgid)
 	return asker->is_init ? pid_nr(tgid) : pid_vnr(tgid);
 }
 
-static u64 ph_show_bytes(unsigned long nr_pages)
-{
-	return nr_pages == ULONG_MAX ? PRIVHEAP_LIMIT_NONE :
-				       (u64)nr_pages << PAGE_SHIFT;
-}
-
 /* What a node is known by; from outside, keys are not what they are inside. */
 static u64 ph_show_key(const struct ph_asker *asker, struct ph_limit *limit)
 {
@@ -158,15 +152,15 @@ int ph_put_limit(struct sk_buff *skb, const struct ph_asker *asker,
 	if (nla_put_u32(skb, PRIVHEAP_A_LIMIT_SCOPE, limit->scope) ||
 	    ph_put_u64(skb, PRIVHEAP_A_LIMIT_KEY, ph_show_key(asker, limit)) ||
 	    ph_put_u64(skb, PRIVHEAP_A_LIMIT_HARD_BYTES,
-		       ph_show_bytes(READ_ONCE(limit->hard_pages))) ||
+		       ph_limit_bytes(READ_ONCE(limit->hard_pages))) ||
 	    ph_put_u64(skb, PRIVHEAP_A_LIMIT_SOFT_BYTES,
-		       ph_show_bytes(READ_ONCE(limit->soft_pages))) ||
+		       ph_limit_bytes(READ_ONCE(limit->soft_pages))) ||
 	    ph_put_u64(skb, PRIVHEAP_A_LIMIT_GRACE_BYTES,
-		       ph_show_bytes(READ_ONCE(limit->grace_pages))) ||
+		       ph_limit_bytes(READ_ONCE(limit->grace_pages))) ||
 	    ph_put_u64(skb, PRIVHEAP_A_LIMIT_USAGE_BYTES,
-		       ph_show_bytes(ph_limit_usage(limit))) ||
+		       ph_limit_bytes(ph_limit_usage(limit))) ||
 	    ph_put_u64(skb, PRIVHEAP_A_LIMIT_PEAK_BYTES,
-		       ph_show_bytes(atomic_long_read(&limit->peak_pages))) ||
+		       ph_limit_bytes(atomic_long_read(&limit->peak_pages))) ||
 	    ph_put_u64(skb, PRIVHEAP_A_LIMIT_NR_FAILURES,
 		       atomic_long_read(&limit->nr_failures)) ||
 	    ph_put_u64(skb, PRIVHEAP_A_LIMIT_NR_SOFT_HITS,
@@ -198,13 +192,13 @@ static int ph_put_heap_sizes(struct sk_buff *skb, struct ph_heap *heap)
 
 	if (ph_put_u64(skb, PRIVHEAP_A_HEAP_BASE, heap->base) ||
 	    ph_put_u64(skb, PRIVHEAP_A_HEAP_MAX_BYTES,
-		       ph_show_bytes(heap->max_pages)) ||
+		       ph_limit_bytes(heap->max_pages)) ||
 	    ph_put_u64(skb, PRIVHEAP_A_HEAP_RESERVED_BYTES,
-		       ph_show_bytes(READ_ONCE(heap->reserved_pages))) ||
+		       ph_limit_bytes(READ_ONCE(heap->reserved_pages))) ||
 	    ph_put_u64(skb, PRIVHEAP_A_HEAP_COMMITTED_BYTES,
-		       ph_show_bytes(committed)) ||
+		       ph_limit_bytes(committed)) ||
 	    ph_put_u64(skb, PRIVHEAP_A_HEAP_RESIDENT_BYTES,
-		       ph_show_bytes(resident)) ||
+		       ph_limit_bytes(resident)) ||
 	    ph_put_u64(skb, PRIVHEAP_A_HEAP_ALLOCATED_BYTES,
 		       READ_ONCE(heap->store.allocated_bytes)) ||
 	    ph_put_u64(skb, PRIVHEAP_A_HEAP_NR_BLOCKS,

@@ -23,6 +23,7 @@ union call_arg {
 	struct privheap_walk walk;
 	struct privheap_compact compact;
 	struct privheap_policy policy;
+	struct privheap_limit limit;
 };
 
 #define OLD_BYTES	64UL	/* of the block that the calls find */
@@ -96,39 +97,39 @@ FIXTURE_VARIANT_ADD(call, stat) {
 
 /* A slot of a new span, ... */
 FIXTURE_VARIANT_ADD(call, alloc_slot) {
-	CALL_OUT(ALLOC, alloc, out_addr),
+	CALL_OUT(ALLOC, alloc, out_notice),
 	.flags = PRIVHEAP_ALLOC_F_ALL,
 	.bytes = 700,
 };
 
 /* ... whole pages, ... */
 FIXTURE_VARIANT_ADD(call, alloc_pages) {
-	CALL_OUT(ALLOC, alloc, out_addr),
+	CALL_OUT(ALLOC, alloc, out_notice),
 	.flags = PRIVHEAP_ALLOC_F_ALL,
 	.bytes = 300 * KIB,
 };
 
 /* ... and a region of its own. */
 FIXTURE_VARIANT_ADD(call, alloc_region) {
-	CALL_OUT(ALLOC, alloc, out_addr),
+	CALL_OUT(ALLOC, alloc, out_notice),
 	.flags = PRIVHEAP_ALLOC_F_ALL,
 	.bytes = 3 * MIB,
 };
 
 FIXTURE_VARIANT_ADD(call, realloc_stays) {
-	CALL_OUT(REALLOC, realloc, out_addr),
+	CALL_OUT(REALLOC, realloc, out_notice),
 	.flags = PRIVHEAP_REALLOC_F_ALL,
 	.bytes = OLD_BYTES - 1,
 };
 
 FIXTURE_VARIANT_ADD(call, realloc_moves) {
-	CALL_OUT(REALLOC, realloc, out_addr),
+	CALL_OUT(REALLOC, realloc, out_notice),
 	.flags = PRIVHEAP_REALLOC_F_ALL,
 	.bytes = 300 * KIB,
 };
 
 FIXTURE_VARIANT_ADD(call, realloc_to_region) {
-	CALL_OUT(REALLOC, realloc, out_addr),
+	CALL_OUT(REALLOC, realloc, out_notice),
 	.flags = PRIVHEAP_REALLOC_F_ALL,
 	.bytes = 3 * MIB,
 };
@@ -153,6 +154,11 @@ FIXTURE_VARIANT_ADD(call, compact) {
 
 FIXTURE_VARIANT_ADD(call, policy) {
 	CALL_IN(POLICY, policy),
+};
+
+FIXTURE_VARIANT_ADD(call, limit) {
+	CALL_OUT(LIMIT, limit, out_hard_bytes),
+	.flags = PRIVHEAP_LIMIT_F_ALL,
 };
 
 FIXTURE_SETUP(call)
@@ -213,6 +219,9 @@ static union call_arg prepare(struct __test_metadata *_metadata,
 	case PRIVHEAP_IOC_WALK:
 		arg.walk.entries = (uintptr_t)self->entries;
 		arg.walk.nr_entries = ARRAY_SIZE(self->entries);
+		break;
+	case PRIVHEAP_IOC_LIMIT:
+		arg.limit.scope = PRIVHEAP_SCOPE_HEAP;
 		break;
 	}
 	memset((char *)&arg + variant->out_start, OUT_PATTERN,
@@ -580,7 +589,8 @@ TEST_F(device, unknown_call)
 
 	ASSERT_EQ(0, heap_stat(&self->heap, &before));
 	for (nr = _IOC_NR(PRIVHEAP_IOC_COMPACT) + 1; nr <= 0xff; nr++) {
-		if (nr == _IOC_NR(PRIVHEAP_IOC_POLICY))
+		if (nr == _IOC_NR(PRIVHEAP_IOC_POLICY) ||
+		    nr == _IOC_NR(PRIVHEAP_IOC_LIMIT))
 			continue;
 		arg = before;
 		EXPECT_EQ(-ENOTTY, privheap_ioctl(self->fd,

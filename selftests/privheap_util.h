@@ -163,7 +163,7 @@ static inline int block_alloc_with(const struct heap *heap, size_t bytes,
 		.align = align,
 	};
 	int ret = privheap_call(heap->fd, PRIVHEAP_IOC_ALLOC, &arg, sizeof(arg),
-				offsetof(struct privheap_alloc, out_addr));
+				offsetof(struct privheap_alloc, out_notice));
 
 	if (!ret)
 		*block = (char *)(uintptr_t)arg.out_addr;
@@ -189,7 +189,7 @@ static inline int block_realloc(const struct heap *heap, char **block,
 	};
 	int ret = privheap_call(heap->fd, PRIVHEAP_IOC_REALLOC, &arg,
 				sizeof(arg),
-				offsetof(struct privheap_realloc, out_addr));
+				offsetof(struct privheap_realloc, out_notice));
 
 	if (!ret)
 		*block = (char *)(uintptr_t)arg.out_addr;
@@ -264,6 +264,28 @@ static inline int heap_policy(const struct heap *heap, __u32 policy,
 	return privheap_call(heap->fd, PRIVHEAP_IOC_POLICY, &arg, sizeof(arg),
 			     sizeof(arg));
 }
+
+/* Reads limits, or changes those that @arg->flags names and reads them then. */
+static inline int limit_call(int fd, struct privheap_limit *arg)
+{
+	arg->size = sizeof(*arg);
+	return privheap_call(fd, PRIVHEAP_IOC_LIMIT, arg, sizeof(*arg),
+			     offsetof(struct privheap_limit, out_hard_bytes));
+}
+
+/* heap_limit(&heap, &limit, .flags = ..., .hard_bytes = ...) */
+#define heap_limit(of, limit, ...) ({ \
+	*(limit) = (struct privheap_limit){ \
+		.scope = PRIVHEAP_SCOPE_HEAP, .heap = (of)->id, __VA_ARGS__ }; \
+	limit_call((of)->fd, limit); \
+})
+
+/* The same for the process that opened @fd. */
+#define process_limit(fd, limit, ...) ({ \
+	*(limit) = (struct privheap_limit){ \
+		.scope = PRIVHEAP_SCOPE_PROCESS, __VA_ARGS__ }; \
+	limit_call(fd, limit); \
+})
 
 /*
  * Goes on behind @after, or begins if that is NULL. Returns how many entries

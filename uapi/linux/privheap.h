@@ -21,7 +21,7 @@
  *	EINVAL		@size shorter than the first version of the structure,
  *			a reserved member that is not zero, or an argument that
  *			no heap could satisfy (an alignment that is no power of
- *			two)
+ *			two, a soft limit or a grace above the hard limit)
  *	E2BIG		a structure longer than the module's whose tail is not
  *			zero
  *	EOPNOTSUPP	an unknown flag, or a known member with a value that
@@ -35,11 +35,13 @@
  *			regions; it can only be looked at and destroyed
  *	ENOENT		no such block: not the start of a live block of this
  *			heap
+ *	ERANGE		a hard limit above the ceiling that was set for it
  *	EOVERFLOW	a size that overflows when it is rounded up, or is larger
  *			than the address space
  *	ENOSPC		the heap is full: its maximum is reached, or the block
  *			cannot grow in place
- *	EDQUOT		a limit is reached: of the heap, the user or the system
+ *	EDQUOT		a limit is reached: of the heap, its process, its user
+ *			or the system
  *	ENOMEM		the kernel has no memory or no address space
  *	EINTR		the task is being killed; nothing was done
  *	EACCES		the kernel does not allow executable mappings here
@@ -67,6 +69,7 @@
 #define PRIVHEAP_IOC_WALK	_IO(PRIVHEAP_IOC_TYPE, 0x08)
 #define PRIVHEAP_IOC_COMPACT	_IO(PRIVHEAP_IOC_TYPE, 0x09)
 #define PRIVHEAP_IOC_POLICY	_IO(PRIVHEAP_IOC_TYPE, 0x0D)
+#define PRIVHEAP_IOC_LIMIT	_IO(PRIVHEAP_IOC_TYPE, 0x10)
 
 /**
  * struct privheap_info - ioctl(PRIVHEAP_IOC_INFO): what this module offers
@@ -148,10 +151,14 @@ struct privheap_info {
  *	once in one region
  * @limit_bytes: most bytes that may be committed at any time, rounded down to
  *	pages; 0 for no limit of this heap's own. Less than the initial size is
- *	EDQUOT.
+ *	EDQUOT. The program can lower the limit with PRIVHEAP_IOC_LIMIT, and
+ *	raise it again up to this
  * @policy: PRIVHEAP_POLICY_*
  * @window_pages: the policy's window, a power of two; 0 for its default. The
  *	longest is 64 pages, and 1 for PRIVHEAP_POLICY_PAGE
+ * @soft_bytes: crossing it is reported, see PRIVHEAP_IOC_LIMIT; 0 for none
+ * @grace_bytes: how much of @limit_bytes is kept for calls that ask for it with
+ *	PRIVHEAP_ALLOC_F_GRACE; 0 for nothing. Not for the initial size
  * @out_heap: the id of the heap, valid for calls on this open file; never 0,
  *	and not used again for the next 2^32 heaps of the file
  * @out_base: start of the first region, aligned to out_region_align_bytes
@@ -165,6 +172,8 @@ struct privheap_create {
 	__aligned_u64 limit_bytes;
 	__u32 policy;
 	__u32 window_pages;
+	__aligned_u64 soft_bytes;
+	__aligned_u64 grace_bytes;
 	__aligned_u64 out_heap;
 	__aligned_u64 out_base;
 	__aligned_u64 out_region_bytes;
@@ -236,9 +245,21 @@ struct privheap_stat {
 /*
  * PRIVHEAP_ALLOC_F_ZERO: every byte of the requested size is zero. Without it
  * the contents are undefined, but never another process's.
+ *
+ * PRIVHEAP_ALLOC_F_GRACE: the call may use the grace, the last bytes below each
+ * hard limit, so that a program that has reached a limit can still finish what it
+ * has begun.
  */
 #define PRIVHEAP_ALLOC_F_ZERO		(1U << 0)
-#define PRIVHEAP_ALLOC_F_ALL		PRIVHEAP_ALLOC_F_ZERO
+#define PRIVHEAP_ALLOC_F_GRACE		(1U << 1)
+#define PRIVHEAP_ALLOC_F_ALL		(PRIVHEAP_ALLOC_F_ZERO | \
+					 PRIVHEAP_ALLOC_F_GRACE)
+
+/*
+ * A bit of out_notice: the soft limit of this PRIVHEAP_SCOPE_ was crossed by a
+ * commit of this heap since a call on it told so last.
+ */
+#define PRIVHEAP_NOTICE_SOFT(scope)	(1U << (scope))
 
 /**
  * struct privheap_alloc - ioctl(PRIVHEAP_IOC_ALLOC): allocate a block
@@ -248,6 +269,7 @@ struct privheap_stat {
  * @bytes: the requested size, which PRIVHEAP_IOC_SIZE reports exactly; 0 gives
  *	a block of its own, too
  * @align: power of two up to out_align_max_bytes; 0 for out_block_align_bytes
+ * @out_notice: PRIVHEAP_NOTICE_*; left as it is if there is none
  * @out_addr: start of the block. Its pages are committed, so they are charged
  *	to the limits and may be touched.
  */
@@ -257,6 +279,7 @@ struct privheap_alloc {
 	__aligned_u64 heap;
 	__aligned_u64 bytes;
 	__aligned_u64 align;
+	__aligned_u64 out_notice;
 	__aligned_u64 out_addr;
 };
 
@@ -266,11 +289,15 @@ struct privheap_alloc {
  *
  * PRIVHEAP_REALLOC_F_IN_PLACE: do not move the block; ENOSPC if it would have
  * to.
+ *
+ * PRIVHEAP_REALLOC_F_GRACE: as PRIVHEAP_ALLOC_F_GRACE.
  */
 #define PRIVHEAP_REALLOC_F_ZERO		(1U << 0)
 #define PRIVHEAP_REALLOC_F_IN_PLACE	(1U << 1)
+#define PRIVHEAP_REALLOC_F_GRACE	(1U << 2)
 #define PRIVHEAP_REALLOC_F_ALL		(PRIVHEAP_REALLOC_F_ZERO | \
-					 PRIVHEAP_REALLOC_F_IN_PLACE)
+					 PRIVHEAP_REALLOC_F_IN_PLACE | \
+					 PRIVHEAP_REALLOC_F_GRACE)
 
 /**
  * struct privheap_realloc - ioctl(PRIVHEAP_IOC_REALLOC): resize a block
@@ -279,6 +306,7 @@ struct privheap_alloc {
  * @heap: id of the heap
  * @addr: start of a live block
  * @bytes: the new requested size; 0 keeps a live block of size 0
+ * @out_notice: PRIVHEAP_NOTICE_*; left as it is if there is none
  * @out_addr: start of the block, which is @addr if it could stay. The first
  *	bytes, up to the smaller of the two sizes, are as they were. A block that
  *	moves keeps no alignment beyond out_block_align_bytes.
@@ -291,6 +319,7 @@ struct privheap_realloc {
 	__aligned_u64 heap;
 	__aligned_u64 addr;
 	__aligned_u64 bytes;
+	__aligned_u64 out_notice;
 	__aligned_u64 out_addr;
 };
 
@@ -426,6 +455,62 @@ struct privheap_policy {
 	__aligned_u64 heap;
 	__u32 policy;
 	__u32 window_pages;
+};
+
+/* Which limits PRIVHEAP_IOC_LIMIT changes; with none of them it only reads. */
+#define PRIVHEAP_LIMIT_F_HARD		(1U << 0)
+#define PRIVHEAP_LIMIT_F_SOFT		(1U << 1)
+#define PRIVHEAP_LIMIT_F_GRACE		(1U << 2)
+#define PRIVHEAP_LIMIT_F_ALL		(PRIVHEAP_LIMIT_F_HARD | \
+					 PRIVHEAP_LIMIT_F_SOFT | \
+					 PRIVHEAP_LIMIT_F_GRACE)
+
+/**
+ * struct privheap_limit - ioctl(PRIVHEAP_IOC_LIMIT): read and change limits
+ * @size: sizeof(struct privheap_limit)
+ * @flags: PRIVHEAP_LIMIT_F_*: which of the next three to change; the others are
+ *	ignored
+ * @heap: id of the heap; 0 for the process
+ * @scope: PRIVHEAP_SCOPE_HEAP, or PRIVHEAP_SCOPE_PROCESS for all heaps of the
+ *	calling process together; EOPNOTSUPP for any other
+ * @__reserved: must be 0
+ * @hard_bytes: most that may be committed, rounded down to pages; up to the
+ *	ceiling, else ERANGE. Below what is committed it takes nothing away:
+ *	commits are refused until enough was given back. The soft limit and the
+ *	grace are lowered with it
+ * @soft_bytes: committing more than this, rounded down to pages, is reported to
+ *	the program (out_notice) and to those who watch; not above the hard limit
+ * @grace_bytes: how much of the hard limit, rounded up to pages, only those calls
+ *	get that ask for it; not above the hard limit
+ * @out_hard_bytes: the hard limit, or PRIVHEAP_LIMIT_NONE
+ * @out_soft_bytes: the soft limit, or PRIVHEAP_LIMIT_NONE
+ * @out_grace_bytes: the grace
+ * @out_ceiling_bytes: how far this call can raise the hard limit: what it was at
+ *	creation, or what it was set to from outside
+ * @out_usage_bytes: what is charged. To a process each heap counts as a page
+ *	beside what it has committed
+ * @out_peak_bytes: the most that ever was; of a process it may be too high by a
+ *	few pages for each processor, never too low
+ * @out_nr_failures: charges that this limit refused
+ * @out_nr_soft_hits: how often the soft limit was crossed
+ */
+struct privheap_limit {
+	__u32 size;
+	__u32 flags;
+	__aligned_u64 heap;
+	__u32 scope;
+	__u32 __reserved;
+	__aligned_u64 hard_bytes;
+	__aligned_u64 soft_bytes;
+	__aligned_u64 grace_bytes;
+	__aligned_u64 out_hard_bytes;
+	__aligned_u64 out_soft_bytes;
+	__aligned_u64 out_grace_bytes;
+	__aligned_u64 out_ceiling_bytes;
+	__aligned_u64 out_usage_bytes;
+	__aligned_u64 out_peak_bytes;
+	__aligned_u64 out_nr_failures;
+	__aligned_u64 out_nr_soft_hits;
 };
 
 #endif /* _UAPI_LINUX_PRIVHEAP_H */
