@@ -6,7 +6,7 @@
  * This file owns what a block is: the choice between a slot and a large block,
  * requested sizes, the sums of a store, the entries of a walk, and which regions
  * a store has. It must not know the page map, the bins and the bitmaps, which are
- * run.c's and span.c's.
+ * run.c's and span.c's, nor what surrounds a guarded block, which is guard.c's.
  *
  * Invariant: a store's sums are those of the blocks in its regions.
  */
@@ -54,9 +54,9 @@ static noinline int ph_large_alloc(struct ph_block_store *store,
 	if (ph_large_overflows(bytes, align))
 		return -EOVERFLOW;
 	nr_pages = ph_large_pages(bytes);
-	run = ph_run_alloc(store, nr_pages, align);
+	run = ph_run_alloc(store, nr_pages, align, PH_GUARD_NONE);
 	if (IS_ERR(run) && ph_span_trim(store))
-		run = ph_run_alloc(store, nr_pages, align);
+		run = ph_run_alloc(store, nr_pages, align, PH_GUARD_NONE);
 	if (IS_ERR(run))
 		return PTR_ERR(run);
 	ph_large_init(run, bytes);
@@ -172,13 +172,61 @@ int ph_block_alloc_dedicated(struct ph_block_store *store,
 	if (run->kind != PH_RUN_FREE || run->nr_pages != region->nr_pages ||
 	    !ph_run_fits(run, nr_pages, align))
 		return -ENOSPC;
-	run = ph_run_take(store, run, nr_pages, align);
+	run = ph_run_take(store, run, nr_pages, align, PH_GUARD_NONE);
 	if (IS_ERR(run))
 		return PTR_ERR(run);
 	ph_large_init(run, bytes);
 	ph_store_count_block(store, bytes);
 	*addr = run->start;
 	return 0;
+}
+
+/**
+ * ph_block_alloc_guarded - allocate a block beside a page that is not committed
+ * @store: the heap's blocks
+ * @request: what kind of block
+ * @addr: receives the address
+ *
+ * Context: May sleep.
+ * Return: see ph_block_alloc(); -EINVAL also for a block behind its guard page that
+ * is to be aligned to more than a page.
+ */
+int ph_block_alloc_guarded(struct ph_block_store *store,
+			   const struct ph_guard_request *request,
+			   unsigned long *addr)
+{
+	struct ph_run *run;
+
+	if (!ph_align_is_valid(request->align) ||
+	    (request->before && request->align > PAGE_SIZE))
+		return -EINVAL;
+	if (ph_large_overflows(request->bytes, request->align + 2 * PAGE_SIZE))
+		return -EOVERFLOW;
+	run = ph_guard_add(store, request);
+	if (IS_ERR(run) && ph_span_trim(store))
+		run = ph_guard_add(store, request);
+	if (IS_ERR(run))
+		return PTR_ERR(run);
+	ph_store_count_block(store, request->bytes);
+	*addr = run->guard->addr;
+	return 0;
+}
+
+/* Describes the only block of a run, if it is live and starts at @addr. */
+static int ph_block_find_single(struct ph_run *run, unsigned long addr,
+				struct ph_block *block)
+{
+	block->slot = 0;
+	block->bytes = run->bytes;
+	if (run->kind == PH_RUN_LARGE && run->start == addr) {
+		block->capacity = ph_run_bytes(run);
+		return 0;
+	}
+	if (run->kind == PH_RUN_GUARDED && run->guard->addr == addr) {
+		block->capacity = run->bytes;
+		return 0;
+	}
+	return -ENOENT;
 }
 
 /**
@@ -199,8 +247,8 @@ int ph_block_find(struct ph_block_region *region, unsigned long addr,
 	if (page >= region->nr_pages)
 		return -ENOENT;
 	run = ph_map_get(region, page);
-	if (!run)
-		return -ENOENT;
+	if (unlikely(!run))	/* only a guarded block can start there */
+		run = ph_map_seek(region, page);
 	if (likely(run->kind == PH_RUN_SPAN)) {
 		block->slot = ph_slot_at(run, addr);
 		block->capacity = ph_classes[run->class].slot_bytes;
@@ -209,16 +257,114 @@ int ph_block_find(struct ph_block_region *region, unsigned long addr,
 		    ph_slot_is_free(run, block->slot))
 			return -ENOENT;
 		block->bytes = ph_slot_bytes(run, block->slot);
-	} else {
-		if (run->kind != PH_RUN_LARGE || run->start != addr)
-			return -ENOENT;
-		block->slot = 0;
-		block->capacity = ph_run_bytes(run);
-		block->bytes = run->bytes;
+	} else if (ph_block_find_single(run, addr, block)) {
+		return -ENOENT;
 	}
 	block->addr = addr;
 	block->run = run;
 	return 0;
+}
+
+static void ph_slot_describe(const struct ph_run *run, unsigned long addr,
+			     struct ph_block_description *description)
+{
+	unsigned int slot = ph_slot_at(run, addr);
+
+	if (slot >= run->span->nr_slots || ph_slot_is_free(run, slot))
+		return;
+	description->state = PH_BLOCK_LIVE;
+	description->addr = run->start + slot * ph_classes[run->class].slot_bytes;
+	description->bytes = ph_slot_bytes(run, slot);
+}
+
+/**
+ * ph_block_describe - find the block that an address belongs to
+ * @region: the region that the address is in
+ * @addr: any address in it; pages around a guarded block belong to that
+ * @description: receives what is known
+ *
+ * Context: May not sleep. The caller serialises this like any change.
+ */
+void ph_block_describe(struct ph_block_region *region, unsigned long addr,
+		       struct ph_block_description *description)
+{
+	struct ph_run *run = ph_map_seek(region,
+					 (addr - region->base) >> PAGE_SHIFT);
+
+	memset(description, 0, sizeof(*description));
+	switch (run->kind) {
+	case PH_RUN_SPAN:
+		ph_slot_describe(run, addr, description);
+		break;
+	case PH_RUN_LARGE:
+		description->state = PH_BLOCK_LIVE;
+		description->addr = run->start;
+		description->bytes = run->bytes;
+		break;
+	case PH_RUN_GUARDED:
+	case PH_RUN_QUARANTINED:
+		description->state = run->kind == PH_RUN_GUARDED ?
+				     PH_BLOCK_LIVE : PH_BLOCK_FREED;
+		description->guarded = true;
+		description->addr = run->guard->addr;
+		description->bytes = run->bytes;
+		description->alloc_cookie = run->guard->alloc_cookie;
+		description->free_cookie = run->guard->free_cookie;
+		break;
+	}
+}
+
+static void ph_store_uncount_block(struct ph_block_store *store,
+				   unsigned long bytes)
+{
+	store->nr_blocks--;
+	store->allocated_bytes -= bytes;
+}
+
+/**
+ * ph_block_is_guarded - is a page next to a block kept uncommitted?
+ * @block: from ph_block_find()
+ *
+ * Context: May not sleep.
+ * Return: true if it is one of ph_block_alloc_guarded().
+ */
+bool ph_block_is_guarded(const struct ph_block *block)
+{
+	return block->run->kind == PH_RUN_GUARDED;
+}
+
+/**
+ * ph_block_free_guarded - free a guarded block, and remember it
+ * @store: the heap's blocks
+ * @block: from ph_block_find(), a guarded one
+ * @cookie: kept with the block
+ *
+ * Its pages are decommitted; they are not used again until ph_block_evict(), or a
+ * full quarantine, lets it go.
+ *
+ * Context: May sleep if ops->decommit() does. Allocates nothing.
+ */
+void ph_block_free_guarded(struct ph_block_store *store, struct ph_block *block,
+			   u64 cookie)
+{
+	ph_store_uncount_block(store, block->bytes);
+	ph_guard_retire(store, block->run, cookie);
+}
+
+/**
+ * ph_block_cancel_guarded - undo ph_block_alloc_guarded()
+ * @store: the heap's blocks
+ * @block: from ph_block_find(), a guarded one
+ *
+ * Nobody was told of the block, so nothing is remembered.
+ *
+ * Context: May sleep if ops->decommit() does. Allocates nothing.
+ */
+void ph_block_cancel_guarded(struct ph_block_store *store,
+			     struct ph_block *block)
+{
+	ph_store_uncount_block(store, block->bytes);
+	ph_guard_release(store, block->run);
 }
 
 /**
@@ -228,7 +374,7 @@ int ph_block_find(struct ph_block_region *region, unsigned long addr,
  * @block: from ph_block_find()
  *
  * Pages that hold no block any more are decommitted, but for one empty span a
- * class.
+ * class. A guarded block goes into quarantine.
  *
  * Context: May sleep if ops->decommit() does. Allocates nothing.
  */
@@ -237,13 +383,15 @@ void ph_block_free(struct ph_block_store *store,
 {
 	struct ph_run *run = block->run;
 
-	store->nr_blocks--;
-	store->allocated_bytes -= block->bytes;
-	run->bytes -= block->bytes;
-	if (likely(run->kind == PH_RUN_SPAN))
+	ph_store_uncount_block(store, block->bytes);
+	if (likely(run->kind == PH_RUN_SPAN)) {
+		run->bytes -= block->bytes;
 		ph_slot_put(store, run, block->slot);
-	else
+	} else if (run->kind == PH_RUN_LARGE) {
 		ph_run_release(store, run);
+	} else {
+		ph_guard_retire(store, run, 0);
+	}
 }
 
 static int ph_large_resize(struct ph_block_store *store, struct ph_run *run,
@@ -270,10 +418,11 @@ static int ph_large_resize(struct ph_block_store *store, struct ph_run *run,
  * @bytes: its new size
  *
  * A large block stays one, of a page at least. To make a block smaller always
- * succeeds.
+ * succeeds, unless it is guarded.
  *
  * Context: May sleep.
- * Return: 0; -ENOSPC when the block would have to move; -EOVERFLOW for the size;
+ * Return: 0; -ENOSPC when the block would have to move, as a guarded one always
+ * has; -EOVERFLOW for the size;
  * -ENOMEM for metadata; or what ops->commit() returned. After an error no block
  * has changed.
  */
@@ -286,6 +435,8 @@ int ph_block_resize(struct ph_block_store *store,
 
 	if (ph_large_overflows(bytes, PAGE_SIZE))
 		return -EOVERFLOW;
+	if (run->kind == PH_RUN_GUARDED)
+		return -ENOSPC;
 	if (run->kind == PH_RUN_LARGE) {
 		err = ph_large_resize(store, run, bytes);
 		if (err)
@@ -326,6 +477,7 @@ static bool ph_entry_describe_slot(struct ph_run *run, unsigned long cursor,
 		return false;
 	entry->addr = run->start + slot * slot_bytes;
 	entry->capacity = slot_bytes;
+	entry->end = entry->addr + slot_bytes;
 	if (ph_slot_is_free(run, slot)) {
 		entry->kind = PH_ENTRY_FREE_SLOT;
 		entry->bytes = 0;
@@ -341,18 +493,26 @@ static bool ph_entry_describe(struct ph_run *run, unsigned long cursor,
 {
 	if (run->kind == PH_RUN_SPAN)
 		return ph_entry_describe_slot(run, cursor, entry);
-	if (cursor > run->start)
-		return false;
+	entry->kind = PH_ENTRY_BLOCK;
 	entry->addr = run->start;
+	entry->bytes = run->bytes;
 	entry->capacity = ph_run_bytes(run);
-	if (run->kind == PH_RUN_FREE) {
+	entry->end = run->start + ph_run_bytes(run);
+	switch (run->kind) {
+	case PH_RUN_FREE:
 		entry->kind = PH_ENTRY_FREE_PAGES;
 		entry->bytes = 0;
-	} else {
-		entry->kind = PH_ENTRY_BLOCK;
-		entry->bytes = run->bytes;
+		break;
+	case PH_RUN_QUARANTINED:
+		entry->kind = PH_ENTRY_QUARANTINE;
+		entry->bytes = 0;
+		break;
+	case PH_RUN_GUARDED:
+		entry->addr = run->guard->addr;
+		entry->capacity = run->bytes;
+		break;
 	}
-	return true;
+	return cursor <= entry->addr;
 }
 
 /**
@@ -374,10 +534,10 @@ bool ph_block_page_is_free(struct ph_block_region *region, unsigned long addr)
  * ph_block_next - walk through a region by address
  * @region: the region
  * @cursor: where to start, any address; 0 for the first step
- * @entry: receives the first block, free slot or free run that starts at or
- *	after @cursor
+ * @entry: receives the first block, free slot, or run without a block that starts
+ *	at or after @cursor
  *
- * Going on at @entry->addr + @entry->capacity the whole walk takes linear time.
+ * Going on at @entry->end the whole walk takes linear time.
  *
  * Context: May not sleep. The caller serialises this like any change.
  * Return: 0, or -ENOENT at the end of the region.
@@ -431,9 +591,14 @@ static void ph_store_forget(struct ph_block_store *store, struct ph_run *run)
 		store->allocated_bytes -= run->bytes;
 		ph_span_detach(store, run);
 		break;
+	case PH_RUN_GUARDED:
+		ph_guard_forget(store, run);
+		fallthrough;
 	case PH_RUN_LARGE:
-		store->nr_blocks--;
-		store->allocated_bytes -= run->bytes;
+		ph_store_uncount_block(store, run->bytes);
+		break;
+	case PH_RUN_QUARANTINED:
+		ph_guard_forget(store, run);
 		break;
 	}
 	ph_run_forget(store, run);
@@ -475,6 +640,7 @@ void ph_block_store_init(struct ph_block_store *store,
 
 	memset(store, 0, sizeof(*store));
 	store->ops = ops;
+	INIT_LIST_HEAD(&store->quarantine);
 	for (i = 0; i < PH_NR_BINS; i++)
 		INIT_LIST_HEAD(&store->bins[i]);
 	for (i = 0; i < PH_NR_CLASSES; i++)

@@ -10,10 +10,13 @@
  * for the kernel's headers.
  *
  * Vocabulary. A *region* is a contiguous range of pages. A *run* is a range of
- * pages of one region with one use: free, a span, or a large block; the runs
+ * pages of one region with one use: free, a span, or a single block; the runs
  * of a region tile it without gaps. A *span* is a run cut into equal *slots*
- * of one size class. A *block* is a used slot or a large block; it has the
- * requested size, which is exact, and a capacity.
+ * of one size class. A *block* is a used slot, a *large block* of whole pages, or
+ * a *guarded block*, which ends (or begins) at a page of its run that is never
+ * committed; it has the requested size, which is exact, and a capacity. A
+ * guarded block that was freed stays for a while in *quarantine*: its run holds
+ * no memory, but is used for nothing else.
  *
  * Invariant. Every page of a span, and the first and the last page of every
  * other run, point to their run in the region's page map; all other entries are
@@ -102,11 +105,31 @@ struct ph_class_state {
 };
 
 /**
+ * struct ph_guard_request - a guarded block that is asked for
+ * @bytes: its size, may be 0
+ * @align: alignment of its address, a power of two, below PH_BLOCK_ALIGN too: the
+ *	block ends at the guard page but for what this takes
+ * @before: the guard page is before the block, and so the block starts at a page;
+ *	@align is PAGE_SIZE at most
+ * @cookie: kept with the block
+ */
+struct ph_guard_request {
+	unsigned long bytes;
+	unsigned long align;
+	bool before;
+	u64 cookie;
+};
+
+/**
  * struct ph_block_store - the blocks of one heap
  * @ops: see there
  * @growable: the caller answers -ENOSPC with another region. So it is told at
  *	once, before room in slots that are far too long is used up (set by the
  *	caller after ph_block_store_init())
+ * @quarantine: runs of guarded blocks that were freed, the oldest one in front
+ * @nr_quarantine_pages: of all of these runs
+ * @max_quarantine_pages: the oldest ones leave when there would be more (set by
+ *	the caller after ph_block_store_init())
  * @nr_blocks: live blocks
  * @allocated_bytes: sum of their requested sizes
  * @nr_meta_bytes: memory held for runs, spans and leaves of page maps, as the
@@ -118,6 +141,9 @@ struct ph_class_state {
 struct ph_block_store {
 	const struct ph_block_ops *ops;
 	bool growable;
+	struct list_head quarantine;
+	unsigned long nr_quarantine_pages;
+	unsigned long max_quarantine_pages;
 	u64 nr_blocks;
 	u64 allocated_bytes;
 	u64 nr_meta_bytes;
@@ -143,15 +169,47 @@ struct ph_block {
 };
 
 /**
+ * enum ph_block_state - what ph_block_describe() knows of an address
+ * @PH_BLOCK_NONE: it belongs to no block
+ * @PH_BLOCK_LIVE: to a live block, or to the guard page of one
+ * @PH_BLOCK_FREED: to one in quarantine
+ */
+enum ph_block_state {
+	PH_BLOCK_NONE,
+	PH_BLOCK_LIVE,
+	PH_BLOCK_FREED,
+};
+
+/**
+ * struct ph_block_description - the block that an address belongs to
+ * @state: is there one? If not, the rest is zero
+ * @guarded: it is a guarded block; if not, there are no cookies
+ * @addr: where it starts
+ * @bytes: its requested size
+ * @alloc_cookie: from when it was allocated
+ * @free_cookie: from when it was freed
+ */
+struct ph_block_description {
+	enum ph_block_state state;
+	bool guarded;
+	unsigned long addr;
+	unsigned long bytes;
+	u64 alloc_cookie;
+	u64 free_cookie;
+};
+
+/**
  * enum ph_entry_kind - what ph_block_next() came across
  * @PH_ENTRY_BLOCK: a live block
  * @PH_ENTRY_FREE_SLOT: a slot of a span that holds no block
  * @PH_ENTRY_FREE_PAGES: a free run
+ * @PH_ENTRY_QUARANTINE: the run of a block in quarantine
  */
 enum ph_entry_kind {
 	PH_ENTRY_BLOCK,
 	PH_ENTRY_FREE_SLOT,
 	PH_ENTRY_FREE_PAGES,
+	PH_ENTRY_QUARANTINE,
 };
 
 /**
@@ -159,13 +217,15 @@ enum ph_entry_kind {
  * @kind: what it is
  * @addr: where it starts
  * @bytes: requested size of a block, else 0
- * @capacity: its length; the walk goes on at @addr + @capacity
+ * @capacity: its length
+ * @end: the walk goes on there; beyond @addr + @capacity, if a guard page follows
  */
 struct ph_block_entry {
 	enum ph_entry_kind kind;
 	unsigned long addr;
 	unsigned long bytes;
 	unsigned long capacity;
+	unsigned long end;
 };
 
 int ph_block_cache_init(void);
@@ -187,8 +247,19 @@ int ph_block_alloc_dedicated(struct ph_block_store *store,
 			     struct ph_block_region *region,
 			     unsigned long bytes, unsigned long align,
 			     unsigned long *addr);
+int ph_block_alloc_guarded(struct ph_block_store *store,
+			   const struct ph_guard_request *request,
+			   unsigned long *addr);
 int ph_block_find(struct ph_block_region *region, unsigned long addr,
 		  struct ph_block *block);
+void ph_block_describe(struct ph_block_region *region, unsigned long addr,
+		       struct ph_block_description *description);
+bool ph_block_is_guarded(const struct ph_block *block);
+void ph_block_free_guarded(struct ph_block_store *store, struct ph_block *block,
+			   u64 cookie);
+void ph_block_cancel_guarded(struct ph_block_store *store,
+			     struct ph_block *block);
+bool ph_block_evict(struct ph_block_store *store);
 void ph_block_free(struct ph_block_store *store,
 		   struct ph_block_region *region, struct ph_block *block);
 int ph_block_resize(struct ph_block_store *store,

@@ -5,6 +5,7 @@
  *
  *	block.c		blocks: what block.h promises
  *	  span.c	size classes, spans and their slots
+ *	  guard.c	guarded blocks, and those in quarantine
  *	    run.c	the page map, runs, and the bins of free ones
  *
  * A file calls those below it only. What nearly every call does is inline here:
@@ -38,11 +39,28 @@
  * @PH_RUN_FREE: none
  * @PH_RUN_SPAN: slots
  * @PH_RUN_LARGE: one large block
+ * @PH_RUN_GUARDED: one block, and a page before or behind it that is never
+ *	committed
+ * @PH_RUN_QUARANTINED: the same after the block was freed; no page is committed
  */
 enum ph_run_kind {
 	PH_RUN_FREE,
 	PH_RUN_SPAN,
 	PH_RUN_LARGE,
+	PH_RUN_GUARDED,
+	PH_RUN_QUARANTINED,
+};
+
+/**
+ * enum ph_guard_side - which page of a run is its guard page
+ * @PH_GUARD_NONE: none; all pages are committed
+ * @PH_GUARD_BEFORE: the first
+ * @PH_GUARD_BEHIND: the last
+ */
+enum ph_guard_side {
+	PH_GUARD_NONE,
+	PH_GUARD_BEFORE,
+	PH_GUARD_BEHIND,
 };
 
 /**
@@ -64,14 +82,29 @@ struct ph_span {
 };
 
 /**
+ * struct ph_guard - what is remembered of a guarded block, freed or not
+ * @addr: where it starts
+ * @alloc_cookie: of the caller, from when it was allocated
+ * @free_cookie: from when it was freed
+ * @side: where the guard page is
+ */
+struct ph_guard {
+	unsigned long addr;
+	u64 alloc_cookie;
+	u64 free_cookie;
+	enum ph_guard_side side;
+};
+
+/**
  * struct ph_run - pages with one use
  * @region: where they are (constant)
  * @node: in a bin if free, and not in a dedicated region; among the partial
- *	spans of the class if a span with a free slot
+ *	spans of the class if a span with a free slot; in the quarantine
  * @start: address of the first page
  * @nr_pages: how many
- * @bytes: requested bytes of the large block, or of all blocks in the span
+ * @bytes: requested bytes of the only block, or of all blocks in the span
  * @span: slots, if a span
+ * @guard: the block, if guarded or in quarantine
  * @kind: enum ph_run_kind
  * @class: size class, if a span
  */
@@ -81,7 +114,10 @@ struct ph_run {
 	unsigned long start;
 	unsigned long nr_pages;
 	unsigned long bytes;
-	struct ph_span *span;
+	union {
+		struct ph_span *span;
+		struct ph_guard *guard;
+	};
 	u8 kind;
 	u8 class;
 };
@@ -113,10 +149,13 @@ struct ph_run *ph_map_seek(struct ph_block_region *region, unsigned long page);
 bool ph_run_fits(const struct ph_run *run, unsigned long nr_pages,
 		 unsigned long align);
 struct ph_run *ph_run_take(struct ph_block_store *store, struct ph_run *run,
-			   unsigned long nr_pages, unsigned long align);
+			   unsigned long nr_pages, unsigned long align,
+			   enum ph_guard_side side);
 struct ph_run *ph_run_alloc(struct ph_block_store *store,
-			    unsigned long nr_pages, unsigned long align);
+			    unsigned long nr_pages, unsigned long align,
+			    enum ph_guard_side side);
 void ph_run_use(struct ph_run *run, enum ph_run_kind kind);
+void ph_run_vacate(struct ph_block_store *store, struct ph_run *run);
 void ph_run_release(struct ph_block_store *store, struct ph_run *run);
 void ph_run_shrink(struct ph_block_store *store, struct ph_run *run,
 		   unsigned long nr_pages);
@@ -132,6 +171,14 @@ struct ph_run *ph_span_find_larger(struct ph_block_store *store,
 void ph_span_emptied(struct ph_block_store *store, struct ph_run *run);
 void ph_span_detach(struct ph_block_store *store, struct ph_run *run);
 bool ph_span_trim(struct ph_block_store *store);
+
+/* guard.c */
+struct ph_run *ph_guard_add(struct ph_block_store *store,
+			    const struct ph_guard_request *request);
+void ph_guard_release(struct ph_block_store *store, struct ph_run *run);
+void ph_guard_retire(struct ph_block_store *store, struct ph_run *run,
+		     u64 cookie);
+void ph_guard_forget(struct ph_block_store *store, struct ph_run *run);
 
 /**
  * ph_meta_alloc - allocate and count memory for metadata

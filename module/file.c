@@ -147,6 +147,10 @@ static int ph_ioctl_create(struct ph_call *call)
 	    ph_max_bytes() ||
 	    max(arg->soft_bytes, arg->grace_bytes) > ph_max_bytes())
 		return -EOVERFLOW;
+	/* Kept pages cannot be guards; a quarantine has guarded blocks. */
+	if (arg->flags & PRIVHEAP_CREATE_F_GUARD ? arg->initial_bytes :
+						   arg->quarantine_bytes)
+		return -EOPNOTSUPP;
 	return ph_heap_create(call);
 }
 
@@ -281,6 +285,58 @@ static int ph_ioctl_compact(struct ph_call *call)
 	if (!heap)
 		return -ENXIO;
 	err = ph_heap_compact(heap, &call->arg.compact);
+	ph_heap_put(heap);
+	return err ?: ph_call_answer(call);
+}
+
+static int ph_ioctl_guard_alloc(struct ph_call *call)
+{
+	struct privheap_guard_alloc __user *uarg = call->uarg;
+	struct privheap_guard_alloc *arg = &call->arg.guard_alloc;
+	bool before = arg->flags & PRIVHEAP_GUARD_ALLOC_F_BEFORE;
+	struct ph_heap *heap;
+	int err;
+
+	if (!arg->align)
+		arg->align = PH_BLOCK_ALIGN;
+	if (!is_power_of_2(arg->align))
+		return -EINVAL;
+	if (arg->align > (before ? PAGE_SIZE : PH_BLOCK_ALIGN_MAX))
+		return -EOPNOTSUPP;
+	if (arg->bytes > ph_max_bytes())
+		return -EOVERFLOW;
+	if (put_user(arg->out_addr, &uarg->out_addr))
+		return -EFAULT;
+	heap = ph_heap_get(call->file, arg->heap);
+	if (!heap)
+		return -ENXIO;
+	err = ph_heap_guard_alloc(heap, arg, &uarg->out_addr);
+	if (!err)
+		ph_call_notice(heap, &uarg->out_notice);
+	ph_heap_put(heap);
+	return err;
+}
+
+static int ph_ioctl_guard_free(struct ph_call *call)
+{
+	struct ph_heap *heap = ph_heap_get(call->file, call->arg.guard_free.heap);
+	int err;
+
+	if (!heap)
+		return -ENXIO;
+	err = ph_heap_guard_free(heap, &call->arg.guard_free);
+	ph_heap_put(heap);
+	return err;
+}
+
+static int ph_ioctl_describe(struct ph_call *call)
+{
+	struct ph_heap *heap = ph_heap_get(call->file, call->arg.describe.heap);
+	int err;
+
+	if (!heap)
+		return -ENXIO;
+	err = ph_heap_describe(heap, &call->arg.describe);
 	ph_heap_put(heap);
 	return err ?: ph_call_answer(call);
 }
@@ -464,6 +520,9 @@ static const struct ph_ioctl ph_ioctls[] = {
 	PH_IOCTL(COMPACT, compact, out_largest_free_bytes, 0),
 	PH_IOCTL(POLICY, policy, window_pages, 0),
 	PH_IOCTL(LIMIT, limit, out_nr_soft_hits, PRIVHEAP_LIMIT_F_ALL),
+	PH_IOCTL(GUARD_ALLOC, guard_alloc, out_addr, PRIVHEAP_GUARD_ALLOC_F_ALL),
+	PH_IOCTL(GUARD_FREE, guard_free, cookie, 0),
+	PH_IOCTL(DESCRIBE, describe, out_free_cookie, 0),
 };
 
 /* Every structure starts with these two. */

@@ -232,21 +232,13 @@ static int ph_heap_grow(struct ph_heap *heap, unsigned long bytes,
 	return err;
 }
 
-/*
- * What a call can do about an error without a lock: reserve a region, or bring
- * the page of the answer in. Returns 0 when it is worth trying again.
- */
-static int ph_heap_mend(struct ph_heap *heap, int err, unsigned long bytes,
-			unsigned long align, struct ph_region **spare,
-			void __user *answer)
+/* Reserves a region for a block: an ordinary one or, as *@spare, its own. */
+static int ph_heap_extend(struct ph_heap *heap, unsigned long bytes,
+			  unsigned long align, struct ph_region **spare)
 {
 	struct ph_region *region;
 
-	if (err == -EFAULT)
-		return ph_answer_fault_in(answer);
-	if (err != -ENOSPC || !ph_heap_growable(heap))
-		return err;
-	if (!ph_heap_dedicates(heap, bytes))
+	if (!spare || !ph_heap_dedicates(heap, bytes))
 		return ph_heap_grow(heap, bytes, align);
 	region = ph_heap_reserve(heap, PAGE_ALIGN(ph_heap_need(bytes, align)) >>
 				       PAGE_SHIFT);
@@ -254,6 +246,38 @@ static int ph_heap_mend(struct ph_heap *heap, int err, unsigned long bytes,
 		return PTR_ERR(region);
 	*spare = region;
 	return 0;
+}
+
+/* A block that is only remembered gives way to one that is asked for. */
+static bool ph_heap_evict(struct ph_heap *heap)
+{
+	bool evicted = false;
+
+	if (likely(!(heap->flags & PRIVHEAP_CREATE_F_GUARD)))
+		return false;
+	mutex_lock(&heap->lock);
+	if (!ph_heap_check_locked(heap))
+		evicted = ph_block_evict(&heap->store);
+	mutex_unlock(&heap->lock);
+	return evicted;
+}
+
+/*
+ * What a call can do about an error without a lock: reserve a region, bring the
+ * page of the answer in, or forget a freed block. Returns 0 when it is worth trying
+ * again.
+ */
+static int ph_heap_mend(struct ph_heap *heap, int err, unsigned long bytes,
+			unsigned long align, struct ph_region **spare,
+			void __user *answer)
+{
+	if (err == -EFAULT)
+		return ph_answer_fault_in(answer);
+	if (err == -ENOSPC && ph_heap_growable(heap))
+		err = ph_heap_extend(heap, bytes, align, spare);
+	if ((err == -ENOSPC || err == -ENOMEM) && ph_heap_evict(heap))
+		return 0;
+	return err;
 }
 
 /* Finds room for a block, in *@spare if it gets a region of its own. */
@@ -438,6 +462,8 @@ static int ph_heap_realloc_locked(struct ph_heap *heap,
 	err = ph_heap_find_block(heap, arg->addr, &region, &block);
 	if (err)
 		return err;
+	if (ph_block_is_guarded(&block))
+		return -EOPNOTSUPP;
 	err = ph_heap_resize_locked(heap, region, &block, arg, answer);
 	if (err != -ENOSPC || arg->flags & PRIVHEAP_REALLOC_F_IN_PLACE)
 		return err;
@@ -462,8 +488,8 @@ static int ph_heap_realloc_locked(struct ph_heap *heap,
  * @answer: receives the address
  *
  * Context: May sleep; takes ph_heap.lock, and mmap_lock when the heap grows.
- * Return: 0, -ENOENT, and what ph_heap_alloc() returns; the block is as it was
- * after an error.
+ * Return: 0, -ENOENT, -EOPNOTSUPP for a guarded block, and what ph_heap_alloc()
+ * returns; the block is as it was after an error.
  */
 int ph_heap_realloc(struct ph_heap *heap, const struct privheap_realloc *arg,
 		    u64 __user *answer)
@@ -535,6 +561,135 @@ int ph_heap_size(struct ph_heap *heap, struct privheap_size *arg)
 		return err;
 	arg->out_bytes = block.bytes;
 	arg->out_capacity_bytes = block.capacity;
+	return 0;
+}
+
+/* What a guarded block takes of a region, at most. */
+static unsigned long ph_heap_guarded_bytes(const struct privheap_guard_alloc *arg)
+{
+	return arg->bytes + 2 * PAGE_SIZE;
+}
+
+static int ph_heap_guard_alloc_locked(struct ph_heap *heap,
+				      const struct privheap_guard_alloc *arg,
+				      u64 __user *answer)
+{
+	const struct ph_guard_request request = {
+		.bytes = arg->bytes,
+		.align = arg->align,
+		.before = arg->flags & PRIVHEAP_GUARD_ALLOC_F_BEFORE,
+		.cookie = arg->cookie,
+	};
+	struct ph_region *region;
+	struct ph_block block;
+	unsigned long addr;
+	int err;
+
+	err = ph_heap_check_locked(heap);
+	if (err)
+		return err;
+	err = ph_block_alloc_guarded(&heap->store, &request, &addr);
+	if (err)
+		return err;
+	err = ph_answer(answer, addr);
+	if (unlikely(err) &&
+	    !WARN_ON_ONCE(ph_heap_find_block(heap, addr, &region, &block)))
+		ph_block_cancel_guarded(&heap->store, &block);
+	return err;
+}
+
+/**
+ * ph_heap_guard_alloc - allocate a guarded block and tell the caller its address
+ * @heap: where
+ * @arg: size, alignment (a power of two, not 0), flags and cookie, checked
+ * @answer: receives the address
+ *
+ * The block is zero without more ado: its pages were not committed before.
+ *
+ * Context: May sleep; takes ph_heap.lock, and mmap_lock when the heap grows.
+ * Return: 0, -EOPNOTSUPP when this heap has no guarded blocks, and what
+ * ph_heap_alloc() returns.
+ */
+int ph_heap_guard_alloc(struct ph_heap *heap,
+			const struct privheap_guard_alloc *arg,
+			u64 __user *answer)
+{
+	int err;
+
+	if (!(heap->flags & PRIVHEAP_CREATE_F_GUARD))
+		return -EOPNOTSUPP;
+	do {
+		mutex_lock(&heap->lock);
+		heap->charge.grace = arg->flags & PRIVHEAP_GUARD_ALLOC_F_GRACE;
+		err = ph_heap_guard_alloc_locked(heap, arg, answer);
+		heap->charge.grace = false;
+		mutex_unlock(&heap->lock);
+		if (!err)
+			return 0;
+		err = ph_heap_mend(heap, err, ph_heap_guarded_bytes(arg),
+				   arg->align, NULL, answer);
+	} while (!err);
+	return err;
+}
+
+/**
+ * ph_heap_guard_free - free a guarded block
+ * @heap: where
+ * @arg: its address, and a cookie to keep
+ *
+ * Context: May sleep; takes ph_heap.lock.
+ * Return: 0, -ENOENT also for a block that is not guarded, -ENXIO, -EIDRM.
+ */
+int ph_heap_guard_free(struct ph_heap *heap,
+		       const struct privheap_guard_free *arg)
+{
+	struct ph_region *region;
+	struct ph_block block;
+	int err;
+
+	mutex_lock(&heap->lock);
+	err = ph_heap_check_locked(heap);
+	if (!err)
+		err = ph_heap_find_block(heap, arg->addr, &region, &block);
+	if (!err && !ph_block_is_guarded(&block))
+		err = -ENOENT;
+	if (!err)
+		ph_block_free_guarded(&heap->store, &block, arg->cookie);
+	mutex_unlock(&heap->lock);
+	return err;
+}
+
+/**
+ * ph_heap_describe - say which block an address belongs to
+ * @heap: where
+ * @arg: the address; receives what is known
+ *
+ * Context: May sleep; takes ph_heap.lock.
+ * Return: 0, -ENOENT for an address in no region of the heap, -ENXIO, -EIDRM.
+ */
+int ph_heap_describe(struct ph_heap *heap, struct privheap_describe *arg)
+{
+	struct ph_block_description found;
+	struct ph_region *region = NULL;
+	int err;
+
+	mutex_lock(&heap->lock);
+	err = ph_heap_check_locked(heap);
+	if (!err)
+		region = ph_heap_find_region(heap, arg->addr);
+	if (region)
+		ph_block_describe(&region->blocks, arg->addr, &found);
+	mutex_unlock(&heap->lock);
+	if (err)
+		return err;
+	if (!region)
+		return -ENOENT;
+	arg->out_state = found.state;
+	arg->out_guarded = found.guarded;
+	arg->out_addr = found.addr;
+	arg->out_bytes = found.bytes;
+	arg->out_alloc_cookie = found.alloc_cookie;
+	arg->out_free_cookie = found.free_cookie;
 	return 0;
 }
 
@@ -712,7 +867,8 @@ void ph_heap_put(struct ph_heap *heap)
 
 static struct ph_heap *ph_heap_new(struct ph_file *file, u32 flags,
 				   unsigned long max_pages,
-				   unsigned long limit_pages)
+				   unsigned long limit_pages,
+				   unsigned long quarantine_pages)
 {
 	struct ph_heap *heap = kzalloc(sizeof(*heap), PH_GFP_META);
 
@@ -732,6 +888,7 @@ static struct ph_heap *ph_heap_new(struct ph_file *file, u32 flags,
 		      limit_pages);
 	ph_block_store_init(&heap->store, &ph_heap_block_ops);
 	heap->store.growable = !max_pages;
+	heap->store.max_quarantine_pages = quarantine_pages;
 	return heap;
 }
 
@@ -750,7 +907,8 @@ static int ph_heap_populate(struct ph_heap *heap, unsigned long nr_pages,
 	err = ph_heap_attach_locked(heap, region, false);
 	if (!err) {
 		heap->base = region->blocks.base;
-		err = ph_commit_pages(region, 0, nr_kept_pages, true);
+		if (nr_kept_pages)
+			err = ph_commit_pages(region, 0, nr_kept_pages, true);
 		if (err)
 			ph_heap_detach_locked(heap, region);
 	}
@@ -770,6 +928,8 @@ static int ph_heap_build(struct ph_heap *heap, struct privheap_create *arg)
 	if (!nr_pages)
 		nr_pages = ALIGN(nr_kept << PAGE_SHIFT, PH_REGION_ALIGN) >>
 			   PAGE_SHIFT;
+	if (heap->flags & PRIVHEAP_CREATE_F_GUARD)
+		nr_kept = 0;	/* any page may become a guard */
 	err = ph_region_open(heap);
 	if (err)
 		return err;
@@ -836,7 +996,8 @@ int ph_heap_create(struct ph_call *call)
 
 	heap = ph_heap_new(file, arg->flags, PAGE_ALIGN(arg->max_bytes) >> PAGE_SHIFT,
 			   arg->limit_bytes ? arg->limit_bytes >> PAGE_SHIFT :
-					      ULONG_MAX);
+					      ULONG_MAX,
+			   arg->quarantine_bytes >> PAGE_SHIFT);
 	if (!heap)
 		return -ENOMEM;
 	ph_policy_set(heap, arg->policy, arg->window_pages);

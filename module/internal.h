@@ -362,6 +362,9 @@ struct ph_call {
 		struct privheap_compact compact;
 		struct privheap_policy policy;
 		struct privheap_limit limit;
+		struct privheap_guard_alloc guard_alloc;
+		struct privheap_guard_free guard_free;
+		struct privheap_describe describe;
 	} arg;
 };
 
@@ -404,7 +407,12 @@ int ph_heap_realloc(struct ph_heap *heap, const struct privheap_realloc *arg,
 		    u64 __user *answer);
 int ph_heap_free(struct ph_heap *heap, unsigned long addr);
 int ph_heap_size(struct ph_heap *heap, struct privheap_size *arg);
-
+int ph_heap_guard_alloc(struct ph_heap *heap,
+			const struct privheap_guard_alloc *arg,
+			u64 __user *answer);
+int ph_heap_guard_free(struct ph_heap *heap,
+		       const struct privheap_guard_free *arg);
+int ph_heap_describe(struct ph_heap *heap, struct privheap_describe *arg);
 int ph_heap_compact(struct ph_heap *heap, struct privheap_compact *arg);
 int ph_heap_policy(struct ph_heap *heap, const struct privheap_policy *arg);
 

@@ -311,6 +311,7 @@ static void ph_run_init_free(struct ph_block_store *store, struct ph_run *run,
  * @run: the free run; the pages fit, see ph_run_fits()
  * @nr_pages: how many
  * @align: alignment of their address, a page at least
+ * @side: which one of them is not to be committed
  *
  * Context: May sleep.
  * Return: the run, reduced to these pages, for the caller to set up and pass to
@@ -318,7 +319,8 @@ static void ph_run_init_free(struct ph_block_store *store, struct ph_run *run,
  * error nothing has changed.
  */
 struct ph_run *ph_run_take(struct ph_block_store *store, struct ph_run *run,
-			   unsigned long nr_pages, unsigned long align)
+			   unsigned long nr_pages, unsigned long align,
+			   enum ph_guard_side side)
 {
 	struct ph_block_region *region = run->region;
 	unsigned long old_first = ph_run_first(run), old_end = ph_run_end(run);
@@ -341,7 +343,9 @@ struct ph_run *ph_run_take(struct ph_block_store *store, struct ph_run *run,
 	if (!err)
 		err = ph_map_reserve_border(store, region, end);
 	if (!err)
-		err = store->ops->commit(region, first, nr_pages);
+		err = store->ops->commit(region,
+					 first + (side == PH_GUARD_BEFORE),
+					 nr_pages - (side != PH_GUARD_NONE));
 	if (err)
 		goto err_prune;
 
@@ -370,18 +374,20 @@ err_destroy_head:
  * @store: the heap's blocks
  * @nr_pages: how many
  * @align: alignment of their address, a page at least
+ * @side: which one of them is not to be committed
  *
  * Context: May sleep.
  * Return: see ph_run_take(); -ENOSPC when no free run has room.
  */
 struct ph_run *ph_run_alloc(struct ph_block_store *store,
-			    unsigned long nr_pages, unsigned long align)
+			    unsigned long nr_pages, unsigned long align,
+			    enum ph_guard_side side)
 {
 	struct ph_run *run = ph_run_find_free(store, nr_pages, align);
 
 	if (!run)
 		return ERR_PTR(-ENOSPC);
-	return ph_run_take(store, run, nr_pages, align);
+	return ph_run_take(store, run, nr_pages, align, side);
 }
 
 /**
@@ -425,6 +431,26 @@ static void ph_run_absorb(struct ph_block_store *store, struct ph_run *run,
 }
 
 /**
+ * ph_run_vacate - make a run free whose pages are not committed any more
+ * @store: the heap's blocks
+ * @run: the run; must not be used any more
+ *
+ * Context: May not sleep. Allocates nothing.
+ */
+void ph_run_vacate(struct ph_block_store *store, struct ph_run *run)
+{
+	unsigned long first = ph_run_first(run), end = ph_run_end(run);
+
+	ph_run_map(run, NULL);
+	run->kind = PH_RUN_FREE;
+	ph_run_absorb(store, run, ph_run_prev(run));
+	ph_run_absorb(store, run, ph_run_next(run));
+	ph_run_map(run, run);
+	ph_bin_insert(store, run);
+	ph_map_prune(store, run, first, end);
+}
+
+/**
  * ph_run_release - decommit a run and make it free
  * @store: the heap's blocks
  * @run: the run; must not be used any more
@@ -433,16 +459,8 @@ static void ph_run_absorb(struct ph_block_store *store, struct ph_run *run,
  */
 void ph_run_release(struct ph_block_store *store, struct ph_run *run)
 {
-	unsigned long first = ph_run_first(run), end = ph_run_end(run);
-
-	store->ops->decommit(run->region, first, run->nr_pages);
-	ph_run_map(run, NULL);
-	run->kind = PH_RUN_FREE;
-	ph_run_absorb(store, run, ph_run_prev(run));
-	ph_run_absorb(store, run, ph_run_next(run));
-	ph_run_map(run, run);
-	ph_bin_insert(store, run);
-	ph_map_prune(store, run, first, end);
+	store->ops->decommit(run->region, ph_run_first(run), run->nr_pages);
+	ph_run_vacate(store, run);
 }
 
 /**

@@ -119,7 +119,7 @@ static struct ph_run *ph_span_create(struct ph_block_store *store,
 	span = ph_span_alloc(store, class, nr_pages);
 	if (!span)
 		return ERR_PTR(-ENOMEM);
-	run = ph_run_alloc(store, nr_pages, PAGE_SIZE);
+	run = ph_run_alloc(store, nr_pages, PAGE_SIZE, PH_GUARD_NONE);
 	if (IS_ERR(run)) {
 		ph_span_free(store, span, class);
 		return run;

@@ -64,27 +64,27 @@ static void ph_walk_merge_slots(struct ph_region *region,
 	unsigned long slot_bytes = found->capacity;
 	struct ph_block_entry next;
 
-	while (!ph_block_next(&region->blocks, found->addr + found->capacity,
-			      &next) &&
+	while (!ph_block_next(&region->blocks, found->end, &next) &&
 	       next.kind == PH_ENTRY_FREE_SLOT && next.capacity == slot_bytes &&
-	       next.addr == found->addr + found->capacity)
-		found->capacity += slot_bytes;
+	       next.addr == found->end)
+		found->end = next.end;
+	found->capacity = found->end - found->addr;
 }
 
+/* Of a free run only what the heap keeps, if it begins there. */
 static void ph_walk_describe_pages(struct ph_region *region,
-				   const struct ph_block_entry *found,
+				   struct ph_block_entry *found,
 				   struct privheap_entry *entry)
 {
 	unsigned long kept_end = ph_walk_kept_end(region);
-	unsigned long end = found->addr + found->capacity;
 
 	if (found->addr < kept_end) {
 		entry->kind = PRIVHEAP_ENTRY_FREE;
-		end = min(end, kept_end);
+		found->end = min(found->end, kept_end);
 	} else {
 		entry->kind = PRIVHEAP_ENTRY_RESERVED;
 	}
-	entry->bytes = end - found->addr;
+	entry->bytes = found->end - found->addr;
 	entry->capacity_bytes = entry->bytes;
 }
 
@@ -106,6 +106,7 @@ static void ph_walk_describe(struct ph_region *region,
 		entry->capacity_bytes = found->capacity;
 		break;
 	case PH_ENTRY_FREE_PAGES:
+	case PH_ENTRY_QUARANTINE:
 		ph_walk_describe_pages(region, found, entry);
 		break;
 	}
@@ -121,11 +122,11 @@ static bool ph_walk_look(struct ph_walk_place *place,
 	do {
 		if (ph_block_next(&region->blocks, place->cursor, &found))
 			return false;
-		place->cursor = found.addr + found.capacity;
+		place->cursor = found.end;
 		/* Beside its block, a region of its own holds nothing of interest. */
 	} while (region->blocks.dedicated && found.kind != PH_ENTRY_BLOCK);
 	ph_walk_describe(region, &found, entry);
-	place->cursor = entry->addr + entry->capacity_bytes;
+	place->cursor = found.end;
 	return true;
 }
 

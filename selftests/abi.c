@@ -24,6 +24,9 @@ union call_arg {
 	struct privheap_compact compact;
 	struct privheap_policy policy;
 	struct privheap_limit limit;
+	struct privheap_guard_alloc guard_alloc;
+	struct privheap_guard_free guard_free;
+	struct privheap_describe describe;
 };
 
 #define OLD_BYTES	64UL	/* of the block that the calls find */
@@ -33,6 +36,7 @@ FIXTURE(call) {
 	int fd;
 	struct heap heap;
 	char *block;
+	char *guarded;
 	struct privheap_entry entries[4];
 	/* What there was before the call under test. */
 	struct privheap_stat before;
@@ -161,6 +165,26 @@ FIXTURE_VARIANT_ADD(call, limit) {
 	.flags = PRIVHEAP_LIMIT_F_ALL,
 };
 
+FIXTURE_VARIANT_ADD(call, guard_alloc) {
+	CALL_OUT(GUARD_ALLOC, guard_alloc, out_addr),
+	.flags = PRIVHEAP_GUARD_ALLOC_F_ALL,
+	.bytes = 700,
+};
+
+FIXTURE_VARIANT_ADD(call, guard_alloc_to_region) {
+	CALL_OUT(GUARD_ALLOC, guard_alloc, out_addr),
+	.flags = PRIVHEAP_GUARD_ALLOC_F_ALL,
+	.bytes = 3 * MIB,
+};
+
+FIXTURE_VARIANT_ADD(call, guard_free) {
+	CALL_IN(GUARD_FREE, guard_free),
+};
+
+FIXTURE_VARIANT_ADD(call, describe) {
+	CALL_OUT(DESCRIBE, describe, out_state),
+};
+
 FIXTURE_SETUP(call)
 {
 	self->fd = privheap_open();
@@ -172,13 +196,28 @@ FIXTURE_TEARDOWN(call)
 	close(self->fd);
 }
 
+static bool is_about_guards(unsigned long nr)
+{
+	return nr == PRIVHEAP_IOC_GUARD_ALLOC ||
+	       nr == PRIVHEAP_IOC_GUARD_FREE || nr == PRIVHEAP_IOC_DESCRIBE;
+}
+
 /* Makes a new heap with a block to work on, and remembers how it looks. */
 static void prepare_heap(struct __test_metadata *_metadata,
-			 FIXTURE_DATA(call) *self)
+			 FIXTURE_DATA(call) *self,
+			 const FIXTURE_VARIANT(call) *variant)
 {
 	char *other;
 
-	ASSERT_EQ(0, heap_create(&self->heap, self->fd));
+	if (is_about_guards(variant->nr)) {
+		ASSERT_EQ(0, heap_create(&self->heap, self->fd,
+					 .flags = PRIVHEAP_CREATE_F_GUARD,
+					 .quarantine_bytes = MIB));
+		ASSERT_EQ(0, block_alloc_guarded(&self->heap, OLD_BYTES, 0, 0,
+						 1, &self->guarded));
+	} else {
+		ASSERT_EQ(0, heap_create(&self->heap, self->fd));
+	}
 	ASSERT_EQ(0, block_alloc(&self->heap, OLD_BYTES, &self->block));
 	/* Something to compact. */
 	ASSERT_EQ(0, block_alloc(&self->heap, 3000, &other));
@@ -195,7 +234,7 @@ static union call_arg prepare(struct __test_metadata *_metadata,
 {
 	union call_arg arg;
 
-	prepare_heap(_metadata, self);
+	prepare_heap(_metadata, self, variant);
 	memset(&arg, 0, sizeof(arg));
 	arg.info.size = variant->size;
 	if (variant->nr != PRIVHEAP_IOC_INFO &&
@@ -215,6 +254,15 @@ static union call_arg prepare(struct __test_metadata *_metadata,
 	case PRIVHEAP_IOC_FREE:
 	case PRIVHEAP_IOC_SIZE:
 		arg.free.addr = (uintptr_t)self->block;
+		break;
+	case PRIVHEAP_IOC_GUARD_ALLOC:
+		arg.guard_alloc.bytes = variant->bytes;
+		break;
+	case PRIVHEAP_IOC_GUARD_FREE:
+		arg.guard_free.addr = (uintptr_t)self->guarded;
+		break;
+	case PRIVHEAP_IOC_DESCRIBE:
+		arg.describe.addr = (uintptr_t)self->guarded - 1;
 		break;
 	case PRIVHEAP_IOC_WALK:
 		arg.walk.entries = (uintptr_t)self->entries;
@@ -582,15 +630,23 @@ TEST_F(device, info)
 	EXPECT_EQ(0, info.out_max_bytes % info.out_page_bytes);
 }
 
+static bool is_known_call(unsigned int nr)
+{
+	return nr <= _IOC_NR(PRIVHEAP_IOC_COMPACT) ||
+	       nr == _IOC_NR(PRIVHEAP_IOC_POLICY) ||
+	       nr == _IOC_NR(PRIVHEAP_IOC_LIMIT) ||
+	       (nr >= _IOC_NR(PRIVHEAP_IOC_GUARD_ALLOC) &&
+		nr <= _IOC_NR(PRIVHEAP_IOC_DESCRIBE));
+}
+
 TEST_F(device, unknown_call)
 {
 	struct privheap_stat before, arg;
 	unsigned int nr;
 
 	ASSERT_EQ(0, heap_stat(&self->heap, &before));
-	for (nr = _IOC_NR(PRIVHEAP_IOC_COMPACT) + 1; nr <= 0xff; nr++) {
-		if (nr == _IOC_NR(PRIVHEAP_IOC_POLICY) ||
-		    nr == _IOC_NR(PRIVHEAP_IOC_LIMIT))
+	for (nr = 0; nr <= 0xff; nr++) {
+		if (is_known_call(nr))
 			continue;
 		arg = before;
 		EXPECT_EQ(-ENOTTY, privheap_ioctl(self->fd,

@@ -235,6 +235,54 @@ static inline long block_size(const struct heap *heap, const void *block)
 	return ret ? ret : (long)bytes;
 }
 
+static inline int block_alloc_guarded(const struct heap *heap, size_t bytes,
+				      size_t align, __u32 flags, __u64 cookie,
+				      char **block)
+{
+	struct privheap_guard_alloc arg = {
+		.size = sizeof(arg),
+		.flags = flags,
+		.heap = heap->id,
+		.bytes = bytes,
+		.align = align,
+		.cookie = cookie,
+	};
+	int ret = privheap_call(heap->fd, PRIVHEAP_IOC_GUARD_ALLOC, &arg,
+				sizeof(arg),
+				offsetof(struct privheap_guard_alloc, out_addr));
+
+	if (!ret)
+		*block = (char *)(uintptr_t)arg.out_addr;
+	return ret;
+}
+
+static inline int block_free_guarded(const struct heap *heap, const void *block,
+				     __u64 cookie)
+{
+	struct privheap_guard_free arg = {
+		.size = sizeof(arg),
+		.heap = heap->id,
+		.addr = (uintptr_t)block,
+		.cookie = cookie,
+	};
+
+	return privheap_call(heap->fd, PRIVHEAP_IOC_GUARD_FREE, &arg,
+			     sizeof(arg), sizeof(arg));
+}
+
+static inline int heap_describe(const struct heap *heap, const void *addr,
+				struct privheap_describe *describe)
+{
+	*describe = (struct privheap_describe){
+		.size = sizeof(*describe),
+		.heap = heap->id,
+		.addr = (uintptr_t)addr,
+	};
+	return privheap_call(heap->fd, PRIVHEAP_IOC_DESCRIBE, describe,
+			     sizeof(*describe),
+			     offsetof(struct privheap_describe, out_state));
+}
+
 static inline int heap_compact(const struct heap *heap, size_t *largest_free)
 {
 	struct privheap_compact arg = {

@@ -4,6 +4,7 @@
  * structures agree with each other in every detail.
  */
 #include "../../module/run.c"
+#include "../../module/guard.c"
 #include "../../module/span.c"
 #include "../../module/block.c"
 
@@ -17,6 +18,8 @@ struct totals {
 	u64 allocated_bytes;
 	u64 nr_meta_bytes;
 	unsigned long nr_binned;
+	unsigned long nr_quarantined;
+	unsigned long nr_quarantine_pages;
 	unsigned long nr_partial[PH_NR_CLASSES];
 	unsigned long nr_pages[PH_NR_CLASSES];
 	struct ph_run *empty[PH_NR_CLASSES];
@@ -69,6 +72,25 @@ static void check_span(struct ph_run *run, struct totals *totals)
 	}
 }
 
+/* A block lies in its run, beside the guard page. */
+static void check_guard(const struct ph_run *run, struct totals *totals)
+{
+	const struct ph_guard *guard = run->guard;
+	unsigned long end = run->start + ph_run_bytes(run);
+
+	CHECK(!run->region->dedicated);
+	CHECK(run->nr_pages >= 2);
+	if (guard->side == PH_GUARD_BEFORE) {
+		CHECK(guard->addr == run->start + PAGE_SIZE);
+		CHECK(run->bytes <= end - guard->addr);
+	} else {
+		CHECK(guard->side == PH_GUARD_BEHIND);
+		CHECK(guard->addr >= run->start);
+		CHECK(guard->addr + run->bytes <= end - PAGE_SIZE);
+	}
+	totals->nr_meta_bytes += kmalloc_size_roundup(sizeof(*guard));
+}
+
 static void check_run(struct ph_run *run, struct totals *totals)
 {
 	struct ph_run *next = ph_run_next(run);
@@ -90,6 +112,16 @@ static void check_run(struct ph_run *run, struct totals *totals)
 		CHECK(run->nr_pages >= ph_large_pages(run->bytes));
 		totals->nr_blocks++;
 		totals->allocated_bytes += run->bytes;
+		break;
+	case PH_RUN_GUARDED:
+		check_guard(run, totals);
+		totals->nr_blocks++;
+		totals->allocated_bytes += run->bytes;
+		break;
+	case PH_RUN_QUARANTINED:
+		check_guard(run, totals);
+		totals->nr_quarantined++;
+		totals->nr_quarantine_pages += run->nr_pages;
 		break;
 	default:
 		CHECK(false);
@@ -160,6 +192,21 @@ static void check_bins(struct ph_block_store *store, const struct totals *totals
 	CHECK(!(store->nonempty_bins >> PH_NR_BINS));
 }
 
+static void check_quarantine(struct ph_block_store *store,
+			     const struct totals *totals)
+{
+	unsigned long nr_quarantined = 0;
+	struct ph_run *run;
+
+	list_for_each_entry(run, &store->quarantine, node) {
+		CHECK(run->kind == PH_RUN_QUARANTINED);
+		nr_quarantined++;
+	}
+	CHECK(nr_quarantined == totals->nr_quarantined);
+	CHECK(store->nr_quarantine_pages == totals->nr_quarantine_pages);
+	CHECK(store->nr_quarantine_pages <= store->max_quarantine_pages);
+}
+
 static void check_class(struct ph_block_store *store, unsigned int class,
 			const struct totals *totals)
 {
@@ -186,11 +233,27 @@ void ph_block_check(struct ph_block_store *store,
 	for (i = 0; i < nr_regions; i++)
 		check_region(regions[i], &totals);
 	check_bins(store, &totals);
+	check_quarantine(store, &totals);
 	for (i = 0; i < PH_NR_CLASSES; i++)
 		check_class(store, i, &totals);
 	CHECK(store->nr_blocks == totals.nr_blocks);
 	CHECK(store->allocated_bytes == totals.allocated_bytes);
 	CHECK(store->nr_meta_bytes == totals.nr_meta_bytes);
+}
+
+/* Is page @page of a run to be committed? */
+static bool check_is_used(const struct ph_run *run, unsigned long page)
+{
+	switch (run->kind) {
+	case PH_RUN_FREE:
+	case PH_RUN_QUARANTINED:
+		return false;
+	case PH_RUN_GUARDED:
+		return page != (run->guard->side == PH_GUARD_BEFORE ?
+				ph_run_first(run) : ph_run_end(run) - 1);
+	default:
+		return true;
+	}
 }
 
 void check_pages(struct ph_block_region *region, const unsigned char *committed)
@@ -201,7 +264,7 @@ void check_pages(struct ph_block_region *region, const unsigned char *committed)
 	for (; page < region->nr_pages; page = ph_run_end(run)) {
 		run = ph_map_get(region, page);
 		for (i = page; i < ph_run_end(run); i++)
-			CHECK(committed[i] == (run->kind != PH_RUN_FREE));
+			CHECK(committed[i] == check_is_used(run, i));
 	}
 }
 

@@ -15,6 +15,8 @@
 
 /* Of the first region, and of those that come and go. */
 #define MAX_REGION_BYTES	(1UL << 20)
+/* Small, so that blocks leave it. */
+#define QUARANTINE_PAGES	24
 /* Longer inputs find nothing that short ones do not. */
 #define MAX_CALLS		256
 
@@ -77,6 +79,27 @@ static void fuzz_alloc(struct input *input, struct world *world)
 	SAY(input, "alloc %lu bytes, aligned to %lu: %d\n", bytes, 1UL << align, err);
 }
 
+static void fuzz_alloc_guarded(struct input *input, struct world *world)
+{
+	unsigned long bytes = input_bytes(input);
+	unsigned int kind = input_byte(input);
+	bool before = kind & 1;
+	unsigned long align = 1UL << (kind >> 1) % (before ? PAGE_SHIFT + 1 : 18);
+	int err;
+
+	if (world->nr_blocks == WORLD_BLOCKS)
+		return;
+	err = world_alloc_guarded(world, bytes, align, before);
+	SAY(input, "alloc %lu bytes, aligned to %lu, guard page %s: %d\n", bytes,
+	    align, before ? "before" : "behind", err);
+}
+
+static void fuzz_evict(struct input *input, struct world *world)
+{
+	SAY(input, "evict %u\n", world->first_freed);
+	world_evict(world);
+}
+
 static void fuzz_free(struct input *input, struct world *world)
 {
 	unsigned int i;
@@ -118,6 +141,9 @@ static void fuzz_find(struct input *input, struct world *world)
 		addr = world->blocks[offset % world->nr_blocks].addr + (offset >> 8);
 	SAY(input, "find %#lx\n", addr);
 	world_find(world->regions[i], addr);
+	if ((addr - world->regions[i]->blocks.base) >> PAGE_SHIFT <
+	    world->regions[i]->blocks.nr_pages)
+		world_describe(world->regions[i], addr);
 }
 
 static void fuzz_region(struct input *input, struct world *world)
@@ -170,8 +196,10 @@ static void fuzz_call(struct input *input, struct world *world)
 		return fuzz_free(input, world);
 	case 21 ... 24:
 		return fuzz_resize(input, world);
-	case 25 ... 26:
+	case 25:
 		return fuzz_find(input, world);
+	case 26:
+		return fuzz_alloc_guarded(input, world);
 	case 27:
 		return fuzz_region(input, world);
 	case 28:
@@ -179,6 +207,8 @@ static void fuzz_call(struct input *input, struct world *world)
 	case 29:
 		SAY(input, "trim\n");
 		return ph_block_trim(&world->store);
+	case 30:
+		return fuzz_evict(input, world);
 	default:
 		return fuzz_faults(input, world);
 	}
@@ -201,6 +231,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	unsigned int calls;
 
 	world->store.growable = input_byte(&input) & 1;
+	world->store.max_quarantine_pages = QUARANTINE_PAGES;
 	ASSERT_EQ(world_add_region(world, 0, 1 + input_short(&input) %
 				   (MAX_REGION_BYTES >> PAGE_SHIFT), false), 0);
 	for (calls = 0; input.next < input.end && calls < MAX_CALLS; calls++) {

@@ -88,6 +88,16 @@ static void random_find(struct random *r)
 	else
 		addr = r->state;
 	world_find(region, addr);
+	if ((addr - region->blocks.base) >> PAGE_SHIFT < region->blocks.nr_pages)
+		world_describe(region, addr);
+}
+
+static int random_alloc_guarded(struct random *r)
+{
+	bool before = one_in(r, 4);
+	unsigned long align = 1UL << (one_in(r, 2) ? 4 : rnd(r, before ? 13 : 18));
+
+	return world_alloc_guarded(r->world, random_bytes(r), align, before);
 }
 
 static int random_alloc(struct random *r)
@@ -98,6 +108,8 @@ static int random_alloc(struct random *r)
 
 	if (r->world->nr_blocks == WORLD_BLOCKS)
 		return 0;
+	if (r->plan->quarantine_pages && one_in(r, 2))
+		return random_alloc_guarded(r);
 	if (r->world->regions[i]->blocks.dedicated)
 		return world_alloc_dedicated(r->world, i, bytes, align);
 	return world_alloc(r->world, bytes, align);
@@ -187,6 +199,8 @@ static int random_call(struct random *r)
 		return random_change_regions(r);
 	if (call == 2 && one_in(r, 8))
 		ph_block_trim(&r->world->store);
+	if (call == 3 && one_in(r, 8))
+		world_evict(r->world);
 	if (call < 10)
 		return random_resize(r);
 	if (call < (r->draining ? 28 : 48))
@@ -218,6 +232,7 @@ void random_run(const struct random_plan *plan)
 	};
 	unsigned long i;
 
+	r.world->store.max_quarantine_pages = plan->quarantine_pages;
 	ASSERT_EQ(world_add_region(r.world, 0,
 				   (plan->region_kib << 10 >> PAGE_SHIFT) + 1, false), 0);
 	for (i = 1; i <= plan->nr_steps; i++) {

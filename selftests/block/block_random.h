@@ -15,6 +15,8 @@
  * @region_kib: length of the first region, about
  * @faults: make commits and allocations fail now and then
  * @regions: add and remove regions now and then
+ * @quarantine_pages: length of the quarantine; not 0: half of the blocks are
+ *	guarded
  */
 struct random_plan {
 	unsigned long seed;
@@ -23,6 +25,7 @@ struct random_plan {
 	unsigned long region_kib;
 	bool faults;
 	bool regions;
+	unsigned long quarantine_pages;
 };
 
 void random_run(const struct random_plan *plan);

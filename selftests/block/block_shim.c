@@ -124,6 +124,7 @@ void *xa_load(struct xarray *xa, unsigned long index)
 {
 	size_t pos = xa_position(xa, index);
 
+	shim.nr_lookups++;
 	return xa_holds(xa, pos, index) ? xa->slots[pos].entry : NULL;
 }
 
@@ -175,6 +176,7 @@ void *xa_find(struct xarray *xa, unsigned long *index, unsigned long last,
 	size_t pos = xa_position(xa, *index);
 
 	(void)filter;
+	shim.nr_lookups++;
 	if (pos == xa->nr || xa->slots[pos].index > last)
 		return NULL;
 	*index = xa->slots[pos].index;

@@ -37,6 +37,7 @@ typedef unsigned int gfp_t;
 #define likely(x)	__builtin_expect(!!(x), 1)
 #define unlikely(x)	__builtin_expect(!!(x), 0)
 #define noinline	__attribute__((noinline))
+#define fallthrough	__attribute__((fallthrough))
 #ifndef __always_inline
 #define __always_inline	inline __attribute__((always_inline))
 #endif
@@ -209,6 +210,7 @@ static inline void list_move_tail(struct list_head *node, struct list_head *head
  * @nr_failures: allocations that failed
  * @fail_nth: the n-th one from now on fails; 0 for none
  * @fail_all: all fail
+ * @nr_lookups: searches in an xarray
  */
 struct shim {
 	unsigned long nr_allocs;
@@ -216,6 +218,7 @@ struct shim {
 	unsigned long nr_failures;
 	unsigned long fail_nth;
 	bool fail_all;
+	unsigned long nr_lookups;
 };
 
 extern struct shim shim;

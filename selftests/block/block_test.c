@@ -892,8 +892,7 @@ static void walk_comes_across_everything(void)
 	next = base;
 	for (cursor = base; cursor < base + 200 * PAGE_SIZE; cursor += 8) {
 		if (cursor > next) {
-			if (ph_block_next(region, entry.addr + entry.capacity,
-					  &entry))
+			if (ph_block_next(region, entry.end, &entry))
 				break;
 			next = entry.addr;
 		}
@@ -905,6 +904,292 @@ static void walk_comes_across_everything(void)
 	ASSERT_EQ(ph_block_next(region, base + 200 * PAGE_SIZE, &entry), -ENOENT);
 	ASSERT_EQ(ph_block_next(region, ULONG_MAX, &entry), -ENOENT);
 	finish(world);
+}
+
+/* Guarded blocks */
+
+static struct world *world_with_quarantine(unsigned long nr_pages,
+					   unsigned long quarantine_pages)
+{
+	struct world *world = world_with(nr_pages);
+
+	world->store.max_quarantine_pages = quarantine_pages;
+	return world;
+}
+
+static unsigned int alloc_guarded(struct world *world, unsigned long bytes)
+{
+	ASSERT_EQ(world_alloc_guarded(world, bytes, ALIGN_MIN, false), 0);
+	return world_last(world);
+}
+
+static enum ph_block_state state_of(struct world *world, unsigned long addr)
+{
+	struct ph_block_description found;
+
+	ph_block_describe(first_region(world), addr, &found);
+	return found.state;
+}
+
+/* The world checks where each of them lies, and what is committed around it. */
+static void guarded_blocks_of_every_size(void)
+{
+	static const unsigned long aligns[] = { 1, 2, 8, 16, 64, 1 << 12 };
+	struct world *world = world_with(1 << 16);
+	unsigned long bytes, i;
+
+	for (bytes = 0; bytes <= 3 * PAGE_SIZE; bytes += 1 + bytes / 13) {
+		for (i = 0; i < ARRAY_SIZE(aligns); i++) {
+			ASSERT_EQ(world_alloc_guarded(world, bytes, aligns[i],
+						      false), 0);
+			ASSERT_EQ(world_alloc_guarded(world, bytes, aligns[i],
+						      true), 0);
+		}
+	}
+	world_check(world);
+	free_all(world);
+	ASSERT_EQ(world->nr_committed, 0);
+	ASSERT_EQ(world_count_entries(world, 0), 1);
+	finish(world);
+}
+
+/* An argument that no heap could satisfy changes nothing. */
+static void refuse_guarded(struct world *world, unsigned long bytes,
+			   unsigned long align, bool before, int err)
+{
+	const struct ph_guard_request request = {
+		.bytes = bytes,
+		.align = align,
+		.before = before,
+	};
+	unsigned long addr = 1;
+
+	ASSERT_EQ(ph_block_alloc_guarded(&world->store, &request, &addr), err);
+	ASSERT_EQ(addr, 1);
+	world_check(world);
+}
+
+static void guarded_blocks_of_every_alignment(void)
+{
+	struct world *world = world_with(PH_BLOCK_ALIGN_MAX * 8 >> PAGE_SHIFT);
+	unsigned long align;
+
+	for (align = 1; align <= PH_BLOCK_ALIGN_MAX; align *= 2) {
+		ASSERT_EQ(world_alloc_guarded(world, 0, align, false), 0);
+		ASSERT_EQ(world_alloc_guarded(world, 100, align, false), 0);
+		if (align <= PAGE_SIZE)
+			ASSERT_EQ(world_alloc_guarded(world, 100, align, true), 0);
+		else
+			refuse_guarded(world, 100, align, true, -EINVAL);
+	}
+	refuse_guarded(world, 1, 3, false, -EINVAL);
+	refuse_guarded(world, 1, 0, false, -EINVAL);
+	refuse_guarded(world, 1, 2 * PH_BLOCK_ALIGN_MAX, false, -EINVAL);
+	finish(world);
+}
+
+static void guarded_size_that_overflows(void)
+{
+	struct world *world = world_with(8);
+
+	refuse_guarded(world, ULONG_MAX, 1, false, -EOVERFLOW);
+	refuse_guarded(world, ULONG_MAX - PAGE_SIZE, 1, true, -EOVERFLOW);
+	ASSERT_EQ(world_alloc_guarded(world, 8 * PAGE_SIZE, 1, false), -ENOSPC);
+	ASSERT_EQ(world_alloc_guarded(world, 7 * PAGE_SIZE, 1, false), 0);
+	finish(world);
+}
+
+/* Two pages for a small block: the guard page of the one protects the next. */
+static void guarded_blocks_fill_a_region(void)
+{
+	struct world *world = world_with(64);
+	unsigned int i;
+
+	for (i = 0; i < 32; i++)
+		alloc_guarded(world, 100);
+	ASSERT_EQ(world_alloc_guarded(world, 0, 1, false), -ENOSPC);
+	ASSERT_EQ(world->nr_committed, 32);
+	finish(world);
+}
+
+static void guarded_block_is_not_resized(void)
+{
+	struct world *world = world_with(64);
+	unsigned int i = alloc_guarded(world, 100);
+
+	ASSERT_EQ(world_resize(world, i, 100), -ENOSPC);
+	ASSERT_EQ(world_resize(world, i, 10), -ENOSPC);
+	ASSERT_EQ(world_resize(world, i, 101), -ENOSPC);
+	finish(world);
+}
+
+static void guarded_free_twice(void)
+{
+	struct world *world = world_with_quarantine(64, 64);
+	unsigned long addr = addr_of(world, alloc_guarded(world, 100));
+	struct ph_block block;
+
+	world_free(world, 0);
+	ASSERT_EQ(state_of(world, addr), PH_BLOCK_FREED);
+	ASSERT_EQ(ph_block_find(first_region(world), addr, &block), -ENOENT);
+	ASSERT_EQ(world->nr_committed, 0);
+	finish(world);
+}
+
+/* From the first page of its run to the guard page, and no further. */
+static void describe_around_a_guarded_block(void)
+{
+	struct world *world = world_with_quarantine(64, 64);
+	unsigned long addr, page;
+	unsigned int i;
+
+	for (i = 0; i < 3; i++)
+		alloc_guarded(world, 2 * PAGE_SIZE + 100);
+	addr = addr_of(world, 1);
+	page = addr & ~(PAGE_SIZE - 1);
+	world_free(world, 1);
+	ASSERT_EQ(state_of(world, page - 1), PH_BLOCK_LIVE);
+	ASSERT_EQ(state_of(world, page), PH_BLOCK_FREED);
+	ASSERT_EQ(state_of(world, page + 4 * PAGE_SIZE - 1), PH_BLOCK_FREED);
+	ASSERT_EQ(state_of(world, page + 4 * PAGE_SIZE), PH_BLOCK_LIVE);
+	ASSERT_EQ(state_of(world, page + 8 * PAGE_SIZE), PH_BLOCK_NONE);
+	finish(world);
+}
+
+static void describe_other_blocks(void)
+{
+	struct world *world = world_with(64);
+	unsigned long small = addr_of(world, alloc(world, 100));
+	unsigned long large = addr_of(world, alloc_pages(world, 9));
+
+	ASSERT_EQ(state_of(world, small + 111), PH_BLOCK_LIVE);
+	ASSERT_EQ(state_of(world, small + 112), PH_BLOCK_NONE);
+	ASSERT_EQ(state_of(world, large + 9 * PAGE_SIZE - 1), PH_BLOCK_LIVE);
+	free_all(world);
+	ASSERT_EQ(state_of(world, small), PH_BLOCK_NONE);
+	ASSERT_EQ(state_of(world, large), PH_BLOCK_NONE);
+	finish(world);
+}
+
+/* First in, first out; the world knows the order and looks at each block. */
+static void quarantine_keeps_the_last_blocks(void)
+{
+	struct world *world = world_with_quarantine(64, 6);
+	unsigned long addrs[8];
+	unsigned int i;
+
+	for (i = 0; i < 8; i++)
+		addrs[i] = addr_of(world, alloc_guarded(world, 100));
+	for (i = 0; i < 8; i++) {
+		world_free(world, world_block_at(world, addrs[i]));
+		ASSERT_EQ(state_of(world, addrs[i]), PH_BLOCK_FREED);
+		if (i >= 3)
+			ASSERT_EQ(state_of(world, addrs[i - 3]), PH_BLOCK_NONE);
+		world_check(world);
+	}
+	ASSERT(world_evict(world));
+	ASSERT_EQ(state_of(world, addrs[5]), PH_BLOCK_NONE);
+	ASSERT_EQ(state_of(world, addrs[6]), PH_BLOCK_FREED);
+	ASSERT(world_evict(world) && world_evict(world));
+	ASSERT(!world_evict(world));
+	ASSERT_EQ(world_count_entries(world, 0), 1);
+	finish(world);
+}
+
+/* What is in quarantine is used for nothing else, even if all else is full. */
+static void quarantine_is_not_used_again(void)
+{
+	struct world *world = world_with_quarantine(64, 64);
+	unsigned int i;
+
+	for (i = 0; i < 32; i++)
+		alloc_guarded(world, 100);
+	free_all(world);
+	ASSERT_EQ(world_alloc_guarded(world, 100, 1, false), -ENOSPC);
+	ASSERT_EQ(world_alloc(world, 100, ALIGN_MIN), -ENOSPC);
+	ASSERT(world_evict(world));
+	ASSERT_EQ(world_alloc_guarded(world, 100, 1, false), 0);
+	finish(world);
+}
+
+static void quarantine_too_short_for_a_block(void)
+{
+	struct world *world = world_with_quarantine(64, 3);
+	unsigned long addr = addr_of(world, alloc_guarded(world, 100));
+
+	world_free(world, 0);
+	alloc_guarded(world, 3 * PAGE_SIZE);
+	world_free(world, 0);
+	ASSERT_EQ(world->quarantine_pages, 0);
+	ASSERT_EQ(state_of(world, addr), PH_BLOCK_NONE);
+	finish(world);
+}
+
+static void quarantine_goes_with_its_region(void)
+{
+	struct world *world = world_with_quarantine(8, 32);
+	unsigned int i;
+
+	ASSERT_EQ(world_add_region(world, 1, 8, false), 0);
+	for (i = 0; i < 8; i++)
+		alloc_guarded(world, 100);
+	while (world->nr_blocks > 2)
+		world_free(world, 0);
+	ASSERT_EQ(world->quarantine_pages, 12);
+	world_remove_region(world, 0);
+	ASSERT(world->quarantine_pages && world->quarantine_pages < 12);
+	finish(world);
+}
+
+/* A run, what is remembered of it, and its share of the page map. */
+static void metadata_of_guarded_blocks(void)
+{
+	struct world *world = world_with(1 << 16);
+	u64 before = world->store.nr_meta_bytes;
+	unsigned int i;
+
+	for (i = 0; i < 32000; i++)
+		alloc_guarded(world, 100);
+	ASSERT((world->store.nr_meta_bytes - before) / 32000 <= 112);
+	finish(world);
+}
+
+/* As long as the walk through any heap: a step for each entry. */
+static void walk_through_guarded_blocks(void)
+{
+	struct world *world = world_with_quarantine(4096, 100);
+	unsigned int i;
+
+	for (i = 0; i < 1000; i++)
+		ASSERT_EQ(world_alloc_guarded(world, i % 3 * PAGE_SIZE, ALIGN_MIN,
+					      i % 2), 0);
+	for (i = 0; i < 300; i++)
+		world_free(world, i);
+	world_check(world);
+	finish(world);
+}
+
+/* Each entry is found by looking at the pages that it begins with. */
+static void walk_looks_at_a_page_once(void)
+{
+	struct ph_block_entry entry = {};
+	struct ph_block_region *region;
+	struct world *world;
+	unsigned long n, nr;
+
+	for (n = 1000; n <= 100000; n *= 10) {
+		world = world_with(n * 64 / PAGE_SIZE * 2 + 64);
+		region = first_region(world);
+		for (nr = 0; nr < n; nr++)
+			alloc(world, 64);
+		shim.nr_lookups = 0;
+		entry.end = 0;
+		for (nr = 0; !ph_block_next(region, entry.end, &entry); nr++)
+			;
+		ASSERT(nr >= n);
+		ASSERT(shim.nr_lookups <= 2 * (region->nr_pages / 64 + 2));
+		finish(world);
+	}
 }
 
 /*
@@ -1027,6 +1312,24 @@ static void alloc_fails_at_each_step(void)
 	sweep(prepare_many_spans, call_alloc_span);
 }
 
+/* From page 63: the page behind the first is in the next leaf. */
+static int call_alloc_guarded(struct world *world)
+{
+	return world_alloc_guarded(world, 130 * PAGE_SIZE, 1, false);
+}
+
+static int call_alloc_guarded_before(struct world *world)
+{
+	return world_alloc_guarded(world, PAGE_SIZE, ALIGN_MIN, true);
+}
+
+static void alloc_guarded_fails_at_each_step(void)
+{
+	sweep(prepare_hole, call_alloc_guarded);
+	sweep(prepare_hole, call_alloc_guarded_before);
+	sweep(prepare_many_spans, call_alloc_guarded);
+}
+
 static void alloc_aligned_fails_at_each_step(void)
 {
 	sweep(prepare_hole, call_alloc_aligned);
@@ -1052,6 +1355,7 @@ static void random_calls_checked_at_each_step(void)
 			.region_kib = 192,
 			.faults = seed % 2,
 			.regions = seed > 2,
+			.quarantine_pages = seed > 1 ? 8 * seed : 0,
 		});
 	}
 }
@@ -1086,6 +1390,19 @@ static void random_calls_and_regions(void)
 		.region_kib = 1024,
 		.faults = true,
 		.regions = true,
+	});
+}
+
+static void random_calls_and_guards(void)
+{
+	random_run(&(struct random_plan){
+		.seed = 8,
+		.nr_steps = 300000,
+		.check_steps = 5000,
+		.region_kib = 8192,
+		.faults = true,
+		.regions = true,
+		.quarantine_pages = 200,
 	});
 }
 
@@ -1137,15 +1454,32 @@ static const struct ktap_test tests[] = {
 	TEST(region_removed_with_its_blocks),
 	TEST(regions_of_all_lengths),
 	TEST(neighbouring_regions_do_not_merge),
+	TEST(guarded_blocks_of_every_size),
+	TEST(guarded_blocks_of_every_alignment),
+	TEST(guarded_size_that_overflows),
+	TEST(guarded_blocks_fill_a_region),
+	TEST(guarded_block_is_not_resized),
+	TEST(guarded_free_twice),
+	TEST(alloc_guarded_fails_at_each_step),
+	TEST(describe_around_a_guarded_block),
+	TEST(describe_other_blocks),
+	TEST(quarantine_keeps_the_last_blocks),
+	TEST(quarantine_is_not_used_again),
+	TEST(quarantine_too_short_for_a_block),
+	TEST(quarantine_goes_with_its_region),
 	TEST(walk_comes_across_everything),
+	TEST(walk_through_guarded_blocks),
+	TEST(walk_looks_at_a_page_once),
 	TEST(spans_grow_with_their_class),
 	TEST(metadata_64_byte_blocks_at_most_4_bytes),
 	TEST(metadata_of_other_blocks),
+	TEST(metadata_of_guarded_blocks),
 	TEST(map_of_free_pages_is_freed),
 	TEST(random_calls_checked_at_each_step),
 	TEST(random_calls),
 	TEST(random_calls_with_failures),
 	TEST(random_calls_and_regions),
+	TEST(random_calls_and_guards),
 };
 
 int main(void)

@@ -113,6 +113,8 @@ void world_check_sums(struct world *world)
 	ASSERT_EQ(world->store.nr_meta_bytes,
 		  shim.alloc_bytes - world->meta_base);
 	ASSERT(world->nr_committed <= world->max_committed);
+	ASSERT_EQ(world->store.nr_quarantine_pages, world->quarantine_pages);
+	ASSERT(world->quarantine_pages <= world->store.max_quarantine_pages);
 }
 
 static unsigned long world_granule(const struct world_region *region,
@@ -121,10 +123,12 @@ static unsigned long world_granule(const struct world_region *region,
 	return (addr - region->blocks.base) / GRANULE;
 }
 
-/* An empty block has a granule, too. */
-static unsigned long world_nr_granules(unsigned long bytes)
+/* An empty block has a granule, too. Only guarded ones may start inside of one. */
+static unsigned long world_nr_granules(const struct world_block *block)
 {
-	return bytes ? (bytes + GRANULE - 1) / GRANULE : 1;
+	unsigned long bytes = block->addr % GRANULE + max(block->bytes, 1UL);
+
+	return (bytes + GRANULE - 1) / GRANULE;
 }
 
 static bool world_is_block(const struct world_region *region, unsigned long addr)
@@ -151,6 +155,70 @@ void world_find(struct world_region *region, unsigned long addr)
 	ASSERT_EQ(found.addr, addr);
 	ASSERT_EQ(found.bytes, block->bytes);
 	ASSERT(found.capacity >= found.bytes);
+	ASSERT_EQ(ph_block_is_guarded(&found), block->guarded);
+}
+
+static void world_check_description(const struct world_block *block,
+				    enum ph_block_state state,
+				    const struct ph_block_description *found)
+{
+	ASSERT_EQ(found->state, state);
+	ASSERT_EQ(found->guarded, block->guarded);
+	ASSERT_EQ(found->addr, block->addr);
+	ASSERT_EQ(found->bytes, block->bytes);
+	ASSERT_EQ(found->alloc_cookie, block->alloc_cookie);
+	ASSERT_EQ(found->free_cookie, block->free_cookie);
+}
+
+void world_describe(struct world_region *region, unsigned long addr)
+{
+	unsigned long page = (addr - region->blocks.base) >> PAGE_SHIFT;
+	struct world *world = region->world;
+	struct ph_block_description found;
+	unsigned int id = region->holder[page];
+
+	ph_block_describe(&region->blocks, addr, &found);
+	if (id & WORLD_FREED) {
+		id = (id & ~WORLD_FREED) % WORLD_QUARANTINE;
+		world_check_description(&world->quarantine[id], PH_BLOCK_FREED,
+					&found);
+		return;
+	}
+	if (!id)
+		id = region->owner[(addr - region->blocks.base) / GRANULE];
+	if (id) {
+		world_check_description(&world->blocks[id - 1], PH_BLOCK_LIVE,
+					&found);
+		return;
+	}
+	/* What a block has beyond its size the model does not know. */
+	if (found.state == PH_BLOCK_LIVE)
+		ASSERT(found.addr + found.bytes <= addr && !found.guarded);
+	else
+		ASSERT_EQ(found.state, PH_BLOCK_NONE);
+}
+
+static void world_hold(const struct world_block *block, unsigned int old,
+		       unsigned int new)
+{
+	unsigned int *holder = block->region->holder;
+	unsigned long page;
+
+	for (page = block->first; page < block->first + block->nr_pages; page++) {
+		ASSERT_EQ(holder[page], old);
+		holder[page] = new;
+	}
+}
+
+/* All pages of a guarded block but one are committed. */
+static void world_check_guard(const struct world_block *block)
+{
+	unsigned long guard = block->before ? block->first :
+					      block->first + block->nr_pages - 1;
+	unsigned long page;
+
+	for (page = block->first; page < block->first + block->nr_pages; page++)
+		ASSERT_EQ(block->region->committed[page], page != guard);
 }
 
 /* Makes block @i own its granules; nobody must have done so before. */
@@ -158,17 +226,24 @@ static void world_own(struct world *world, unsigned int i)
 {
 	struct world_block *block = &world->blocks[i];
 	unsigned long first = world_granule(block->region, block->addr);
-	unsigned long last = first + world_nr_granules(block->bytes) - 1;
-	unsigned long granule;
+	unsigned long last = first + world_nr_granules(block) - 1;
+	unsigned long granule, page;
 
 	ASSERT(last / (PAGE_SIZE / GRANULE) < block->region->blocks.nr_pages);
 	ASSERT(world_is_unowned(block->region, first, last + 1));
 	for (granule = first; granule <= last; granule++)
 		block->region->owner[granule] = i + 1;
-	for (granule = first / (PAGE_SIZE / GRANULE);
-	     granule <= last / (PAGE_SIZE / GRANULE); granule++)
-		ASSERT(block->region->committed[granule]);
 	world->allocated_bytes += block->bytes;
+	if (block->guarded) {
+		world_hold(block, 0, i + 1);
+		world_check_guard(block);
+		return;
+	}
+	for (page = first / (PAGE_SIZE / GRANULE);
+	     page <= last / (PAGE_SIZE / GRANULE); page++) {
+		ASSERT(block->region->committed[page]);
+		ASSERT(!block->region->holder[page]);
+	}
 }
 
 static void world_disown(struct world *world, unsigned int i)
@@ -176,22 +251,33 @@ static void world_disown(struct world *world, unsigned int i)
 	struct world_block *block = &world->blocks[i];
 
 	memset(block->region->owner + world_granule(block->region, block->addr), 0,
-	       world_nr_granules(block->bytes) * sizeof(*block->region->owner));
+	       world_nr_granules(block) * sizeof(*block->region->owner));
 	world->allocated_bytes -= block->bytes;
+	if (block->guarded)
+		world_hold(block, i + 1, 0);
+}
+
+static void world_insert_block(struct world *world,
+			       const struct world_block *block)
+{
+	ASSERT(world->nr_blocks < WORLD_BLOCKS);
+	ASSERT(block->region);
+	world->blocks[world->nr_blocks] = *block;
+	world_own(world, world->nr_blocks++);
+	world_find(block->region, block->addr);
+	world_describe(block->region, block->addr);
 }
 
 static void world_insert(struct world *world, struct world_region *region,
 			 unsigned long addr, unsigned long bytes)
 {
-	struct world_block *block = &world->blocks[world->nr_blocks];
+	const struct world_block block = {
+		.addr = addr,
+		.bytes = bytes,
+		.region = region,
+	};
 
-	ASSERT(world->nr_blocks < WORLD_BLOCKS);
-	ASSERT(region);
-	block->addr = addr;
-	block->bytes = bytes;
-	block->region = region;
-	world_own(world, world->nr_blocks++);
-	world_find(region, addr);
+	world_insert_block(world, &block);
 }
 
 /* Takes block @i out; the last one gets its index. */
@@ -257,10 +343,62 @@ int world_add_region(struct world *world, unsigned int i, unsigned long nr_pages
 		region->committed = calloc(nr_pages, 1);
 		region->owner = calloc(nr_pages * PAGE_SIZE / GRANULE,
 				       sizeof(*region->owner));
+		region->holder = calloc(nr_pages, sizeof(*region->holder));
 		world->regions[i] = region;
 	}
 	world_check_sums(world);
 	return err;
+}
+
+static struct world_block *world_freed(struct world *world, unsigned int id)
+{
+	return &world->quarantine[id % WORLD_QUARANTINE];
+}
+
+/* The oldest block of the quarantine leaves the model. */
+static void world_pop_freed(struct world *world)
+{
+	struct world_block *block = world_freed(world, world->first_freed);
+
+	world_hold(block, WORLD_FREED | world->first_freed++, 0);
+	world->quarantine_pages -= block->nr_pages;
+}
+
+static void world_push_freed(struct world *world, const struct world_block *block)
+{
+	unsigned int id = world->end_freed++;
+
+	ASSERT(world->end_freed - world->first_freed <= WORLD_QUARANTINE);
+	*world_freed(world, id) = *block;
+	world_hold(block, 0, WORLD_FREED | id);
+	world->quarantine_pages += block->nr_pages;
+	while (world->quarantine_pages > world->store.max_quarantine_pages)
+		world_pop_freed(world);
+}
+
+/* What is in quarantine in a region that goes; the others keep their order. */
+static void world_forget_freed(struct world *world, struct world_region *region)
+{
+	unsigned int id, end = world->end_freed;
+	struct world_block block;
+
+	for (id = world->first_freed; id != end; id++) {
+		block = *world_freed(world, id);
+		world_pop_freed(world);
+		if (block.region != region)
+			world_push_freed(world, &block);
+	}
+}
+
+bool world_evict(struct world *world)
+{
+	bool evicted = ph_block_evict(&world->store);
+
+	ASSERT_EQ(evicted, world->first_freed != world->end_freed);
+	if (evicted)
+		world_pop_freed(world);
+	world_check_sums(world);
+	return evicted;
 }
 
 void world_remove_region(struct world *world, unsigned int i)
@@ -277,9 +415,11 @@ void world_remove_region(struct world *world, unsigned int i)
 	}
 	for (j = 0; j < region->blocks.nr_pages; j++)
 		world->nr_committed -= region->committed[j];
+	world_forget_freed(world, region);
 	world->regions[i] = NULL;
 	free(region->committed);
 	free(region->owner);
+	free(region->holder);
 	free(region);
 	world_check_sums(world);
 }
@@ -365,7 +505,7 @@ static void world_check_full(struct world *world, unsigned long bytes,
 			continue;
 		region = &world->regions[i]->blocks;
 		for (cursor = 0; !ph_block_next(region, cursor, &entry);
-		     cursor = entry.addr + entry.capacity)
+		     cursor = entry.end)
 			ASSERT(!world_fits(&entry, bytes, align));
 	}
 }
@@ -415,18 +555,87 @@ int world_alloc_dedicated(struct world *world, unsigned int i,
 	return err;
 }
 
+/* Where the run of a guarded block must be, by the block's address. */
+static void world_place_guarded(struct world_block *block, unsigned long align)
+{
+	unsigned long offset = block->addr - block->region->blocks.base;
+	unsigned long end = offset + block->bytes;
+
+	block->guarded = true;
+	block->nr_pages = 1 + max(PAGE_ALIGN(block->bytes) >> PAGE_SHIFT, 1UL);
+	if (block->before) {
+		ASSERT_EQ(offset % PAGE_SIZE, 0);
+		block->first = (offset >> PAGE_SHIFT) - 1;
+		return;
+	}
+	if (!block->bytes && align > PAGE_SIZE)
+		end += PAGE_SIZE;
+	ASSERT(PAGE_ALIGN(end) - end < min(align, PAGE_SIZE));
+	block->first = (PAGE_ALIGN(end) >> PAGE_SHIFT) + 1 - block->nr_pages;
+}
+
+int world_alloc_guarded(struct world *world, unsigned long bytes,
+			unsigned long align, bool before)
+{
+	const struct ph_guard_request request = {
+		.bytes = bytes,
+		.align = align,
+		.before = before,
+		.cookie = ++world->next_cookie,
+	};
+	struct world_block block = {
+		.addr = ~0UL,
+		.bytes = bytes,
+		.before = before,
+		.alloc_cookie = request.cookie,
+	};
+	struct before state = world_before(world, bytes);
+	int err;
+
+	err = ph_block_alloc_guarded(&world->store, &request, &block.addr);
+	world_check_errno(world, err, state);
+	if (!err) {
+		ASSERT_EQ(block.addr % align, 0);
+		block.region = world_region_at(world, block.addr);
+		world_place_guarded(&block, align);
+		world_insert_block(world, &block);
+	} else {
+		ASSERT_EQ(block.addr, ~0UL);
+	}
+	if (err == -ENOSPC && shim.nr_failures == state.nr_failures &&
+	    world->nr_refused == state.nr_refused)
+		world_check_full(world, PAGE_ALIGN(bytes) + 2 * PAGE_SIZE,
+				 max(align, PAGE_SIZE));
+	world_check_sums(world);
+	return err;
+}
+
+/* Frees with a cookie, unless @block has none to keep. */
+static void world_call_free(struct world *world, struct world_block *model,
+			    struct ph_block *block)
+{
+	if (!model->guarded || model->alloc_cookie % 4 == 0) {
+		ph_block_free(&world->store, &model->region->blocks, block);
+		return;
+	}
+	model->free_cookie = ++world->next_cookie;
+	ph_block_free_guarded(&world->store, block, model->free_cookie);
+}
+
 void world_free(struct world *world, unsigned int i)
 {
-	struct world_region *region = world->blocks[i].region;
-	unsigned long addr = world->blocks[i].addr;
+	struct world_block model = world->blocks[i];
 	unsigned long nr_failures = shim.nr_failures;
 	struct ph_block block;
 
-	ASSERT_EQ(ph_block_find(&region->blocks, addr, &block), 0);
+	ASSERT_EQ(ph_block_find(&model.region->blocks, model.addr, &block), 0);
 	world_delete(world, i);
-	ph_block_free(&world->store, &region->blocks, &block);
+	world_call_free(world, &model, &block);
 	ASSERT_EQ(shim.nr_failures, nr_failures);
-	world_find(region, addr);
+	if (model.guarded)
+		world_push_freed(world, &model);
+	world_find(model.region, model.addr);
+	world_describe(model.region, model.addr);
 	world_check_sums(world);
 }
 
@@ -446,8 +655,15 @@ int world_resize(struct world *world, unsigned int i, unsigned long bytes)
 	err = ph_block_resize(&world->store, &model->region->blocks, &block,
 			      bytes);
 	world_check_errno(world, err, before);
-	if (bytes <= block.capacity)
+	if (model->guarded)
+		ASSERT_EQ(err, -ENOSPC);
+	else if (bytes <= block.capacity)
 		ASSERT_EQ(err, 0);
+	if (err && model->bytes != block.bytes) {
+		world_disown(world, i);
+		model->bytes = block.bytes;
+		world_own(world, i);
+	}
 	if (!err) {
 		world_disown(world, i);
 		model->bytes = bytes;
@@ -476,10 +692,23 @@ unsigned int world_count_entries(struct world *world, unsigned int i)
 	struct ph_block_entry entry = {};
 	unsigned int nr = 0;
 
-	while (!ph_block_next(&world->regions[i]->blocks,
-			      entry.addr + entry.capacity, &entry))
+	while (!ph_block_next(&world->regions[i]->blocks, entry.end, &entry))
 		nr++;
 	return nr;
+}
+
+/* The entry of a block in quarantine is its whole run. */
+static void world_check_entry_freed(struct world_region *region,
+				    const struct ph_block_entry *entry)
+{
+	unsigned long first = (entry->addr - region->blocks.base) >> PAGE_SHIFT;
+	unsigned int id = region->holder[first];
+	const struct world_block *block;
+
+	ASSERT(id & WORLD_FREED);
+	block = world_freed(region->world, id & ~WORLD_FREED);
+	ASSERT_EQ(first, block->first);
+	ASSERT_EQ(entry->end, entry->addr + (block->nr_pages << PAGE_SHIFT));
 }
 
 /* Walks through a region; what it comes across must be the model's blocks. */
@@ -491,12 +720,17 @@ static unsigned int world_check_walk(struct world_region *region)
 
 	while (!ph_block_next(&region->blocks, cursor, &entry)) {
 		ASSERT(entry.addr >= cursor && entry.capacity >= entry.bytes);
-		cursor = entry.addr + entry.capacity;
+		ASSERT(entry.end > cursor);
+		ASSERT(entry.end >= entry.addr + entry.capacity);
+		cursor = entry.end;
 		end = (cursor - region->blocks.base - 1) >> PAGE_SHIFT;
 		ASSERT(end < region->blocks.nr_pages);
 		ASSERT_EQ(entry.kind == PH_ENTRY_BLOCK,
 			  world_is_block(region, entry.addr));
 		world_find(region, entry.addr);
+		world_describe(region, entry.addr);
+		if (entry.kind == PH_ENTRY_QUARANTINE)
+			world_check_entry_freed(region, &entry);
 		nr_blocks += entry.kind == PH_ENTRY_BLOCK;
 		if (entry.kind == PH_ENTRY_BLOCK)
 			continue;
@@ -512,6 +746,9 @@ void world_check(struct world *world)
 	struct ph_block_region *regions[WORLD_REGIONS];
 	unsigned int i, nr_regions = 0, nr_blocks = 0;
 
+	for (i = world->first_freed; i != world->end_freed; i++)
+		world_describe(world_freed(world, i)->region,
+			       world_freed(world, i)->addr);
 	for (i = 0; i < WORLD_REGIONS; i++) {
 		if (!world->regions[i])
 			continue;

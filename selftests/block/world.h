@@ -14,6 +14,7 @@
 
 #define WORLD_REGIONS	8U
 #define WORLD_BLOCKS	110000U
+#define WORLD_QUARANTINE	4096U
 
 struct world;
 
@@ -23,18 +24,41 @@ struct world;
  * @world: where it is
  * @committed: 1 for a page that is committed
  * @owner: per granule the id of the block that has it, or 0
+ * @holder: per page the id of the guarded block that it is kept for, or that of
+ *	one in quarantine plus WORLD_FREED; or 0
  */
 struct world_region {
 	struct ph_block_region blocks;
 	struct world *world;
 	unsigned char *committed;
 	unsigned int *owner;
+	unsigned int *holder;
 };
 
+#define WORLD_FREED	(1U << 31)
+
+/**
+ * struct world_block - a block, live or in quarantine
+ * @addr: where it starts
+ * @bytes: its size
+ * @region: where it is
+ * @guarded: it has a guard page,
+ * @before: before it
+ * @first: first page of its run, and
+ * @nr_pages: how many, guard page included; both 0 if it is not guarded
+ * @alloc_cookie: what was given
+ * @free_cookie: what was given
+ */
 struct world_block {
 	unsigned long addr;
 	unsigned long bytes;
 	struct world_region *region;
+	bool guarded;
+	bool before;
+	unsigned long first;
+	unsigned long nr_pages;
+	u64 alloc_cookie;
+	u64 free_cookie;
 };
 
 /**
@@ -43,6 +67,11 @@ struct world_block {
  * @regions: NULL where there is none
  * @blocks: live blocks, in no order; the id of one is its index + 1
  * @nr_blocks: how many
+ * @quarantine: the blocks in quarantine, a ring: id n is at n modulo its length
+ * @first_freed: id of the oldest one
+ * @end_freed: id of the next one
+ * @quarantine_pages: of all of them
+ * @next_cookie: different for each call
  * @allocated_bytes: sum of their sizes
  * @nr_committed: pages that are committed
  * @max_committed: more are refused with -EDQUOT
@@ -56,6 +85,11 @@ struct world {
 	struct world_region *regions[WORLD_REGIONS];
 	struct world_block blocks[WORLD_BLOCKS];
 	unsigned int nr_blocks;
+	struct world_block quarantine[WORLD_QUARANTINE];
+	unsigned int first_freed;
+	unsigned int end_freed;
+	unsigned long quarantine_pages;
+	u64 next_cookie;
 	unsigned long allocated_bytes;
 	unsigned long nr_committed;
 	unsigned long max_committed;
@@ -78,6 +112,8 @@ void world_remove_region(struct world *world, unsigned int i);
 int world_alloc(struct world *world, unsigned long bytes, unsigned long align);
 int world_alloc_dedicated(struct world *world, unsigned int region,
 			  unsigned long bytes, unsigned long align);
+int world_alloc_guarded(struct world *world, unsigned long bytes,
+			unsigned long align, bool before);
 unsigned int world_last(struct world *world);
 /* The index of the block at an address. */
 unsigned int world_block_at(struct world *world, unsigned long addr);
@@ -90,8 +126,12 @@ struct ph_block_entry world_walk(struct world *world, unsigned int region,
 				 unsigned long cursor);
 /* How many steps a walk through a region takes. */
 unsigned int world_count_entries(struct world *world, unsigned int region);
+/* Lets the oldest block leave the quarantine; false if there is none. */
+bool world_evict(struct world *world);
 /* ph_block_find() in a region for any address, checked against the model. */
 void world_find(struct world_region *region, unsigned long addr);
+/* ph_block_describe() for an address in a region, checked against the model. */
+void world_describe(struct world_region *region, unsigned long addr);
 /* The quick checks; every call above ends with them. */
 void world_check_sums(struct world *world);
 /* Compares everything. */

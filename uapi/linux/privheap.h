@@ -70,6 +70,9 @@
 #define PRIVHEAP_IOC_COMPACT	_IO(PRIVHEAP_IOC_TYPE, 0x09)
 #define PRIVHEAP_IOC_POLICY	_IO(PRIVHEAP_IOC_TYPE, 0x0D)
 #define PRIVHEAP_IOC_LIMIT	_IO(PRIVHEAP_IOC_TYPE, 0x10)
+#define PRIVHEAP_IOC_GUARD_ALLOC	_IO(PRIVHEAP_IOC_TYPE, 0x14)
+#define PRIVHEAP_IOC_GUARD_FREE	_IO(PRIVHEAP_IOC_TYPE, 0x15)
+#define PRIVHEAP_IOC_DESCRIBE	_IO(PRIVHEAP_IOC_TYPE, 0x16)
 
 /**
  * struct privheap_info - ioctl(PRIVHEAP_IOC_INFO): what this module offers
@@ -108,11 +111,16 @@ struct privheap_info {
  * PRIVHEAP_CREATE_F_BACKED: a page is made resident when it is committed, not
  * when it is touched first. A full machine or memory cgroup then answers
  * ENOMEM to PRIVHEAP_IOC_ALLOC, and a later touch cannot fail.
+ *
+ * PRIVHEAP_CREATE_F_GUARD: the heap may have guarded blocks, see
+ * PRIVHEAP_IOC_GUARD_ALLOC. No page of it is committed for good.
  */
 #define PRIVHEAP_CREATE_F_EXEC		(1U << 0)
 #define PRIVHEAP_CREATE_F_BACKED	(1U << 1)
+#define PRIVHEAP_CREATE_F_GUARD		(1U << 3)
 #define PRIVHEAP_CREATE_F_ALL		(PRIVHEAP_CREATE_F_EXEC | \
-					 PRIVHEAP_CREATE_F_BACKED)
+					 PRIVHEAP_CREATE_F_BACKED | \
+					 PRIVHEAP_CREATE_F_GUARD)
 
 /*
  * Policies: when a committed page becomes resident, and which others with it. All
@@ -145,7 +153,7 @@ struct privheap_info {
  * @flags: PRIVHEAP_CREATE_F_*
  * @initial_bytes: rounded up to pages, at least one page, at most the reserved
  *	size; committed and resident before the call returns, and for as long as
- *	the heap lives
+ *	the heap lives. 0 with PRIVHEAP_CREATE_F_GUARD, or EOPNOTSUPP
  * @max_bytes: 0 for a growable heap, which adds regions as it needs them;
  *	otherwise a fixed heap of this size, rounded up to pages and reserved at
  *	once in one region
@@ -159,6 +167,8 @@ struct privheap_info {
  * @soft_bytes: crossing it is reported, see PRIVHEAP_IOC_LIMIT; 0 for none
  * @grace_bytes: how much of @limit_bytes is kept for calls that ask for it with
  *	PRIVHEAP_ALLOC_F_GRACE; 0 for nothing. Not for the initial size
+ * @quarantine_bytes: with PRIVHEAP_CREATE_F_GUARD, how much address space blocks
+ *	may keep that were freed, rounded down to pages; else 0, or EOPNOTSUPP
  * @out_heap: the id of the heap, valid for calls on this open file; never 0,
  *	and not used again for the next 2^32 heaps of the file
  * @out_base: start of the first region, aligned to out_region_align_bytes
@@ -174,6 +184,7 @@ struct privheap_create {
 	__u32 window_pages;
 	__aligned_u64 soft_bytes;
 	__aligned_u64 grace_bytes;
+	__aligned_u64 quarantine_bytes;
 	__aligned_u64 out_heap;
 	__aligned_u64 out_base;
 	__aligned_u64 out_region_bytes;
@@ -311,7 +322,8 @@ struct privheap_alloc {
  *	bytes, up to the smaller of the two sizes, are as they were. A block that
  *	moves keeps no alignment beyond out_block_align_bytes.
  *
- * When the call fails the block is as it was.
+ * When the call fails the block is as it was. A guarded block cannot be resized:
+ * EOPNOTSUPP.
  */
 struct privheap_realloc {
 	__u32 size;
@@ -368,7 +380,8 @@ struct privheap_size {
  * PRIVHEAP_ENTRY_FREE: committed, but no block; @bytes and @capacity_bytes are
  * its length.
  *
- * PRIVHEAP_ENTRY_RESERVED: neither committed nor used; lengths as above.
+ * PRIVHEAP_ENTRY_RESERVED: neither committed nor used, or kept by a guarded block
+ * that was freed; lengths as above. The guard pages of live blocks have no entry.
  */
 #define PRIVHEAP_ENTRY_REGION		1
 #define PRIVHEAP_ENTRY_BLOCK		2
@@ -511,6 +524,107 @@ struct privheap_limit {
 	__aligned_u64 out_peak_bytes;
 	__aligned_u64 out_nr_failures;
 	__aligned_u64 out_nr_soft_hits;
+};
+
+/*
+ * PRIVHEAP_GUARD_ALLOC_F_BEFORE: the guard page is before the block, not behind it.
+ *
+ * PRIVHEAP_GUARD_ALLOC_F_GRACE: as PRIVHEAP_ALLOC_F_GRACE.
+ */
+#define PRIVHEAP_GUARD_ALLOC_F_BEFORE	(1U << 0)
+#define PRIVHEAP_GUARD_ALLOC_F_GRACE	(1U << 1)
+#define PRIVHEAP_GUARD_ALLOC_F_ALL	(PRIVHEAP_GUARD_ALLOC_F_BEFORE | \
+					 PRIVHEAP_GUARD_ALLOC_F_GRACE)
+
+/**
+ * struct privheap_guard_alloc - ioctl(PRIVHEAP_IOC_GUARD_ALLOC): allocate a guarded block
+ * @size: sizeof(struct privheap_guard_alloc)
+ * @flags: PRIVHEAP_GUARD_ALLOC_F_*
+ * @heap: id of a heap with PRIVHEAP_CREATE_F_GUARD; EOPNOTSUPP for others
+ * @bytes: the requested size; 0 gives a block of its own, too
+ * @align: power of two up to out_align_max_bytes, but also below
+ *	out_block_align_bytes; 0 for that. With PRIVHEAP_GUARD_ALLOC_F_BEFORE at
+ *	most a page, or EOPNOTSUPP
+ * @cookie: kept with the block for PRIVHEAP_IOC_DESCRIBE; of no meaning here
+ * @out_notice: PRIVHEAP_NOTICE_*; left as it is if there is none
+ * @out_addr: start of the block. All of it reads as zero.
+ *
+ * The block has pages of its own, and next to them one that is never committed.
+ * Its last byte, apart from what @align leaves, is the last one before that page,
+ * so with an alignment of 1 the first byte behind the block cannot be touched;
+ * or its first byte is the first one behind that page. The guard page is charged
+ * to nobody and needs no mapping: a heap may have any number of them.
+ */
+struct privheap_guard_alloc {
+	__u32 size;
+	__u32 flags;
+	__aligned_u64 heap;
+	__aligned_u64 bytes;
+	__aligned_u64 align;
+	__aligned_u64 cookie;
+	__aligned_u64 out_notice;
+	__aligned_u64 out_addr;
+};
+
+/**
+ * struct privheap_guard_free - ioctl(PRIVHEAP_IOC_GUARD_FREE): free a guarded block
+ * @size: sizeof(struct privheap_guard_free)
+ * @flags: must be 0
+ * @heap: id of the heap
+ * @addr: start of a live guarded block; ENOENT also for another block
+ * @cookie: kept with the block for PRIVHEAP_IOC_DESCRIBE
+ *
+ * The pages of the block are decommitted, and stay in quarantine: nothing else is
+ * allocated there until blocks that were freed later fill @quarantine_bytes of the
+ * heap, or until it has no other room. The block freed first leaves first.
+ * PRIVHEAP_IOC_FREE does the same, with a cookie of 0.
+ */
+struct privheap_guard_free {
+	__u32 size;
+	__u32 flags;
+	__aligned_u64 heap;
+	__aligned_u64 addr;
+	__aligned_u64 cookie;
+};
+
+/*
+ * What PRIVHEAP_IOC_DESCRIBE finds at an address:
+ *
+ * PRIVHEAP_DESCRIBE_NONE: no block, nor one that is remembered.
+ *
+ * PRIVHEAP_DESCRIBE_LIVE: a live block, or the guard page and the rest of the pages
+ * of a guarded one.
+ *
+ * PRIVHEAP_DESCRIBE_FREED: a guarded block that was freed, in quarantine.
+ */
+#define PRIVHEAP_DESCRIBE_NONE		0
+#define PRIVHEAP_DESCRIBE_LIVE		1
+#define PRIVHEAP_DESCRIBE_FREED		2
+
+/**
+ * struct privheap_describe - ioctl(PRIVHEAP_IOC_DESCRIBE): whose is this address?
+ * @size: sizeof(struct privheap_describe)
+ * @flags: must be 0
+ * @heap: id of the heap
+ * @addr: any address; ENOENT if it is in none of the heap's regions
+ * @out_state: PRIVHEAP_DESCRIBE_*; the rest is 0 for PRIVHEAP_DESCRIBE_NONE
+ * @out_guarded: 1 for a guarded block, else 0
+ * @out_addr: start of the block
+ * @out_bytes: its requested size
+ * @out_alloc_cookie: of PRIVHEAP_IOC_GUARD_ALLOC
+ * @out_free_cookie: of PRIVHEAP_IOC_GUARD_FREE
+ */
+struct privheap_describe {
+	__u32 size;
+	__u32 flags;
+	__aligned_u64 heap;
+	__aligned_u64 addr;
+	__u32 out_state;
+	__u32 out_guarded;
+	__aligned_u64 out_addr;
+	__aligned_u64 out_bytes;
+	__aligned_u64 out_alloc_cookie;
+	__aligned_u64 out_free_cookie;
 };
 
 #endif /* _UAPI_LINUX_PRIVHEAP_H */
