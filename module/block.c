@@ -674,3 +674,31 @@ void ph_block_cache_exit(void)
 {
 	ph_run_cache_exit();
 }
+
+/**
+ * ph_block_run_at - describe the run that an address lies in
+ * @region: the region
+ * @addr: any address in it
+ * @found: receives the description
+ *
+ * Context: May not sleep. The caller serialises this like any change.
+ */
+void ph_block_run_at(struct ph_block_region *region, unsigned long addr,
+		     struct ph_block_run *found)
+{
+	struct ph_run *run = ph_map_seek(region,
+					 (addr - region->base) >> PAGE_SHIFT);
+
+	*found = (struct ph_block_run){
+		.start = run->start,
+		.nr_pages = run->nr_pages,
+		.kind = run->kind,
+	};
+	if (run->kind != PH_RUN_SPAN)
+		return;
+	found->bytes = run->bytes;
+	found->class = run->class;
+	found->slot_bytes = ph_classes[run->class].slot_bytes;
+	found->nr_free = run->span->nr_free;
+	found->nr_blocks = run->span->nr_slots - run->span->nr_free;
+}

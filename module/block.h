@@ -228,6 +228,45 @@ struct ph_block_entry {
 	unsigned long end;
 };
 
+/**
+ * enum ph_run_kind - the use of a run
+ * @PH_RUN_FREE: none
+ * @PH_RUN_SPAN: slots
+ * @PH_RUN_LARGE: one large block
+ * @PH_RUN_GUARDED: one block, and a page before or behind it that is never
+ *	committed
+ * @PH_RUN_QUARANTINED: the same after the block was freed; no page is committed
+ */
+enum ph_run_kind {
+	PH_RUN_FREE,
+	PH_RUN_SPAN,
+	PH_RUN_LARGE,
+	PH_RUN_GUARDED,
+	PH_RUN_QUARANTINED,
+};
+
+/**
+ * struct ph_block_run - a run as ph_block_run_at() describes it
+ * @start: address of its first page
+ * @nr_pages: its length
+ * @kind: its use; the rest is about spans, and 0 for others
+ * @bytes: requested bytes of the blocks in it
+ * @nr_blocks: how many there are
+ * @nr_free: free slots
+ * @slot_bytes: length of a slot
+ * @class: size class
+ */
+struct ph_block_run {
+	unsigned long start;
+	unsigned long nr_pages;
+	enum ph_run_kind kind;
+	unsigned int class;
+	unsigned int slot_bytes;
+	unsigned int nr_blocks;
+	unsigned int nr_free;
+	unsigned long bytes;
+};
+
 int ph_block_cache_init(void);
 void ph_block_cache_exit(void);
 
@@ -266,6 +305,8 @@ int ph_block_resize(struct ph_block_store *store,
 		    struct ph_block_region *region, struct ph_block *block,
 		    unsigned long bytes);
 void ph_block_trim(struct ph_block_store *store);
+void ph_block_run_at(struct ph_block_region *region, unsigned long addr,
+		     struct ph_block_run *found);
 bool ph_block_page_is_free(struct ph_block_region *region, unsigned long addr);
 int ph_block_next(struct ph_block_region *region, unsigned long cursor,
 		  struct ph_block_entry *entry);

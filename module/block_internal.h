@@ -35,23 +35,6 @@
 #define PH_NR_BYTE_CLASSES	11
 
 /**
- * enum ph_run_kind - the use of a run
- * @PH_RUN_FREE: none
- * @PH_RUN_SPAN: slots
- * @PH_RUN_LARGE: one large block
- * @PH_RUN_GUARDED: one block, and a page before or behind it that is never
- *	committed
- * @PH_RUN_QUARANTINED: the same after the block was freed; no page is committed
- */
-enum ph_run_kind {
-	PH_RUN_FREE,
-	PH_RUN_SPAN,
-	PH_RUN_LARGE,
-	PH_RUN_GUARDED,
-	PH_RUN_QUARANTINED,
-};
-
-/**
  * enum ph_guard_side - which page of a run is its guard page
  * @PH_GUARD_NONE: none; all pages are committed
  * @PH_GUARD_BEFORE: the first

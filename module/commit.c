@@ -226,3 +226,40 @@ unsigned long ph_commit_resident(struct ph_region *region)
 	}
 	return nr;
 }
+
+static u32 ph_commit_state(const struct ph_chunk *chunk, unsigned int i)
+{
+	if (!chunk || !test_bit(i, chunk->committed))
+		return PRIVHEAP_PAGE_RESERVED;
+	return READ_ONCE(chunk->pages[i]) ? PRIVHEAP_PAGE_RESIDENT :
+					    PRIVHEAP_PAGE_COMMITTED;
+}
+
+/**
+ * ph_commit_extent - find out how many pages in a row have one state
+ * @region: of this region
+ * @first: first page
+ * @end: the page behind the last one that is of interest
+ * @state: receives the state, enum privheap_page_state
+ *
+ * Context: May sleep. Caller holds ph_heap.lock.
+ * Return: the first page that has another state, or @end.
+ */
+unsigned long ph_commit_extent(struct ph_region *region, unsigned long first,
+			       unsigned long end, u32 *state)
+{
+	struct ph_chunk *chunk = ph_chunk_find(region, first);
+	unsigned long n = first;
+
+	lockdep_assert_held(&region->heap->lock);
+	*state = ph_commit_state(chunk, n % PH_CHUNK_PAGES);
+	while (++n < end) {
+		if (n % PH_CHUNK_PAGES == 0) {
+			chunk = ph_chunk_find(region, n);
+			cond_resched();
+		}
+		if (ph_commit_state(chunk, n % PH_CHUNK_PAGES) != *state)
+			break;
+	}
+	return n;
+}

@@ -51,4 +51,16 @@ genl_info_dump(struct netlink_callback *cb)
 }
 #endif
 
+/* get_file_active(): since 6.7. The caller knows that the file is not freed. */
+#ifndef PRIVHEAP_HAVE_GET_FILE_ACTIVE
+#include <linux/fs.h>
+
+static inline struct file *get_file_active(struct file **filp)
+{
+	struct file *file = READ_ONCE(*filp);
+
+	return file && atomic_long_inc_not_zero(&file->f_count) ? file : NULL;
+}
+#endif
+
 #endif /* _PRIVHEAP_COMPAT_H */

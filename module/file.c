@@ -117,6 +117,8 @@ static struct ph_heap *ph_file_withdraw(struct ph_file *file, u64 id)
 		heap = NULL;
 	}
 	xa_unlock(&file->heaps);
+	if (heap)
+		ph_event_heap(PRIVHEAP_EVENT_HEAP_DESTROYED, heap);
 	return heap;
 }
 
@@ -525,10 +527,15 @@ static const struct ph_ioctl ph_ioctls[] = {
 	PH_IOCTL(DESCRIBE, describe, out_free_cookie, 0),
 };
 
-/* Every structure starts with these two. */
+/*
+ * Every structure starts with the first two. Those of calls that answer ENXIO go on
+ * with the heap, and those of calls on a block with the block.
+ */
 struct ph_call_head {
 	u32 size;
 	u32 flags;
+	u64 heap;
+	u64 addr;
 };
 
 /*
@@ -594,6 +601,36 @@ static int ph_call_read(struct ph_call *call, const struct ph_ioctl *ioctl)
 	return head->flags & ~ioctl->flags ? -EOPNOTSUPP : 0;
 }
 
+/*
+ * Tells of calls that no correct program makes: on a heap that it does not have,
+ * on what is no block, or in another process.
+ */
+static int ph_call_refuse(struct ph_call *call, u32 nr, int err)
+{
+	struct ph_call_head *head = (struct ph_call_head *)&call->arg;
+	struct ph_misuse misuse = { .call = nr, .err = err };
+	struct ph_heap *heap = NULL;
+
+	if (err != -EPERM)
+		misuse.id = head->heap;
+	if (err == -ENOENT) {
+		misuse.addr = head->addr;
+		heap = ph_heap_get(call->file, head->heap);
+	}
+	ph_event_misuse(call->file->process, heap, &misuse);
+	if (heap)
+		ph_heap_put(heap);
+	return err;
+}
+
+static bool ph_call_is_on_block(u32 nr)
+{
+	return nr == _IOC_NR(PRIVHEAP_IOC_FREE) ||
+	       nr == _IOC_NR(PRIVHEAP_IOC_GUARD_FREE) ||
+	       nr == _IOC_NR(PRIVHEAP_IOC_REALLOC) ||
+	       nr == _IOC_NR(PRIVHEAP_IOC_SIZE);
+}
+
 static long ph_file_ioctl(struct file *filp, unsigned int cmd, unsigned long arg)
 {
 	unsigned int nr = _IOC_NR(cmd);
@@ -603,14 +640,16 @@ static long ph_file_ioctl(struct file *filp, unsigned int cmd, unsigned long arg
 	call.file = filp->private_data;
 	call.uarg = (void __user *)arg;
 	if (call.file->mm != current->mm)
-		return -EPERM;
+		return ph_call_refuse(&call, nr, -EPERM);
 	if (nr >= ARRAY_SIZE(ph_ioctls) || cmd != _IO(PRIVHEAP_IOC_TYPE, nr))
 		return -ENOTTY;
 	nr = array_index_nospec(nr, ARRAY_SIZE(ph_ioctls));
 	if (!ph_ioctls[nr].handler)	/* numbers that are not given yet */
 		return -ENOTTY;
-	err = ph_call_read(&call, &ph_ioctls[nr]);
-	return err ?: ph_ioctls[nr].handler(&call);
+	err = ph_call_read(&call, &ph_ioctls[nr]) ?: ph_ioctls[nr].handler(&call);
+	if (unlikely(err == -ENXIO || (err == -ENOENT && ph_call_is_on_block(nr))))
+		return ph_call_refuse(&call, nr, err);
+	return err;
 }
 
 static int ph_file_open(struct inode *inode, struct file *filp)

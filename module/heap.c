@@ -1015,6 +1015,7 @@ int ph_heap_create(struct ph_call *call)
 	if (err)
 		goto err_release_id;
 	ph_owner_publish_heap(heap);
+	ph_event_heap(PRIVHEAP_EVENT_HEAP_CREATED, heap);
 	ph_file_publish(file, heap);	/* from here on it can be destroyed */
 	return 0;
 

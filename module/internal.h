@@ -24,6 +24,7 @@
  *	ph_owner_lock		the tables of limits but the heaps'
  *	ph_limit_lock		changes of limits
  *	  ph_stock.lock		charges in advance; a leaf
+ *	ph_event_lock		who listens, and numbers of events; a leaf
  *
  * User memory is read and written with no lock held, with one exception: the
  * answer of a call that hands out a block is written under ph_heap.lock with
@@ -164,15 +165,43 @@ struct ph_user {
 };
 
 /**
+ * struct ph_event_rate - how often something was told, see event.c
+ * @since: when this second began, in jiffies (ph_event_lock)
+ * @nr: how often since then (ph_event_lock)
+ * @nr_suppressed: how often not since the last time (ph_event_lock)
+ */
+struct ph_event_rate {
+	unsigned long since;
+	unsigned int nr;
+	unsigned int nr_suppressed;
+};
+
+/**
+ * struct ph_misuse - a call that was refused
+ * @call: its number
+ * @err: what it answers: -EPERM, -ENXIO or -ENOENT
+ * @id: the heap that it named, unless -EPERM
+ * @addr: the block that it named, if -ENOENT
+ */
+struct ph_misuse {
+	u32 call;
+	int err;
+	u64 id;
+	u64 addr;
+};
+
+/**
  * struct ph_process - the limit of one address space
  * @limit: the node; its parent is that of the user who opened the device first
  * @mm: pinned with mmgrab(), so the pointer stays unique (constant)
  * @tgid: the process that opened the device first (constant)
+ * @rates: of the events that it can make at will, by kind
  */
 struct ph_process {
 	struct ph_limit limit;
 	struct mm_struct *mm;
 	struct pid *tgid;
+	struct ph_event_rate rates[PRIVHEAP_EVENT_MISUSE + 1];
 };
 
 /**
@@ -436,6 +465,8 @@ void ph_decommit_pages(struct ph_region *region, unsigned long first,
 void ph_commit_release(struct ph_region *region);
 unsigned long ph_commit_resident(struct ph_region *region);
 unsigned long ph_commit_count(struct ph_region *region);
+unsigned long ph_commit_extent(struct ph_region *region, unsigned long first,
+			       unsigned long end, u32 *state);
 void ph_commit_exit(struct ph_region *region);
 
 /* fault.c */
@@ -493,6 +524,7 @@ struct ph_limit *ph_limit_find(enum privheap_scope scope, u64 key);
 struct ph_limit *ph_limit_find_user(kuid_t uid);
 void ph_limit_put(struct ph_limit *limit);
 kuid_t ph_limit_owner(struct ph_limit *limit);
+bool ph_owner_has_heap(struct ph_heap *heap);
 unsigned int ph_owner_generation(void);
 int ph_owners_init(void);
 void ph_owners_exit(void);
@@ -500,5 +532,13 @@ void ph_owners_exit(void);
 /* netlink.c */
 int ph_netlink_init(void);
 void ph_netlink_exit(void);
+
+/* event.c */
+void ph_event_heap(enum privheap_event kind, struct ph_heap *heap);
+void ph_event_commit(enum privheap_event kind, struct ph_heap *heap,
+		     struct ph_limit *limit);
+void ph_event_changed(struct ph_limit *limit);
+void ph_event_misuse(struct ph_process *process, struct ph_heap *heap,
+		     const struct ph_misuse *misuse);
 
 #endif /* _PRIVHEAP_INTERNAL_H */

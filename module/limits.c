@@ -209,12 +209,14 @@ static void ph_limit_report_refusal(struct ph_heap *heap,
 				    struct ph_limit *refused)
 {
 	atomic_long_inc(&refused->nr_failures);
+	ph_event_commit(PRIVHEAP_EVENT_LIMIT_HIT, heap, refused);
 }
 
 /* A commit of a heap crossed the soft limit of one of its nodes. */
 static void ph_limit_report_soft(struct ph_heap *heap, struct ph_limit *limit)
 {
 	atomic_long_inc(&limit->nr_soft_hits);
+	ph_event_commit(PRIVHEAP_EVENT_SOFT_LIMIT, heap, limit);
 }
 
 /**
@@ -457,6 +459,8 @@ int ph_limit_set(struct ph_limit *limit, const struct ph_limit_change *change,
 		ph_stock_drain(limit);
 	}
 	mutex_unlock(&ph_limit_lock);
+	if (!err)
+		ph_event_changed(limit);
 	return err;
 }
 

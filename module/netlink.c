@@ -51,6 +51,20 @@ static const struct nla_policy ph_nla_limit_set[] = {
 	[PRIVHEAP_A_LIMIT_RESET] = { .type = NLA_FLAG },
 };
 
+static const struct nla_policy ph_nla_map_get[] = {
+	[PRIVHEAP_A_MAP_SERIAL]	= NLA_POLICY_FULL_RANGE(NLA_U64, &ph_range_serial),
+	[PRIVHEAP_A_MAP_START]	= { .type = NLA_U64 },
+	[PRIVHEAP_A_MAP_END]	= { .type = NLA_U64 },
+};
+
+static const struct nla_policy ph_nla_region_get[] = {
+	[PRIVHEAP_A_REGION_SERIAL] = NLA_POLICY_FULL_RANGE(NLA_U64, &ph_range_serial),
+};
+
+static const struct nla_policy ph_nla_class_get[] = {
+	[PRIVHEAP_A_CLASS_SERIAL] = NLA_POLICY_FULL_RANGE(NLA_U64, &ph_range_serial),
+};
+
 /* What of a node is asked for, which decides what the messages look like. */
 enum ph_object {
 	PH_OBJECT_HEAP,
@@ -465,6 +479,29 @@ static const struct genl_ops ph_ops[] = {
 		.doit	= ph_limit_set_doit,
 		PH_POLICY(ph_nla_limit_set),
 	},
+	{
+		.cmd	= PRIVHEAP_CMD_MAP_GET,
+		.start	= ph_map_list_start,
+		.dumpit	= ph_map_list_dumpit,
+		PH_POLICY(ph_nla_map_get),
+	},
+	{
+		.cmd	= PRIVHEAP_CMD_REGION_GET,
+		.start	= ph_region_list_start,
+		.dumpit	= ph_region_list_dumpit,
+		PH_POLICY(ph_nla_region_get),
+	},
+	{
+		.cmd	= PRIVHEAP_CMD_CLASS_GET,
+		.start	= ph_class_list_start,
+		.dumpit	= ph_class_list_dumpit,
+		PH_POLICY(ph_nla_class_get),
+	},
+	{
+		/* Without a policy: it has no attributes. */
+		.cmd	= PRIVHEAP_CMD_EVENT_SUBSCRIBE,
+		.doit	= ph_event_subscribe_doit,
+	},
 };
 
 static const struct genl_multicast_group ph_groups[] = {
@@ -492,7 +529,15 @@ struct genl_family ph_family = {
  */
 int ph_netlink_init(void)
 {
-	return genl_register_family(&ph_family);
+	int err;
+
+	err = ph_event_init();
+	if (err)
+		return err;
+	err = genl_register_family(&ph_family);
+	if (err)
+		ph_event_exit();
+	return err;
 }
 
 /**
@@ -501,4 +546,5 @@ int ph_netlink_init(void)
 void ph_netlink_exit(void)
 {
 	genl_unregister_family(&ph_family);
+	ph_event_exit();
 }

@@ -41,6 +41,7 @@ enum {
 void ph_asker_init(struct ph_asker *asker, struct sk_buff *skb);
 struct ph_process *ph_limit_process(struct ph_limit *limit);
 bool ph_asker_sees(const struct ph_asker *asker, struct ph_limit *limit);
+int ph_put_u64(struct sk_buff *skb, int attr, u64 value);
 int ph_put_owner(struct sk_buff *skb, const struct ph_asker *asker,
 		 struct ph_process *process, int pid_attr, int comm_attr);
 int ph_put_limit(struct sk_buff *skb, const struct ph_asker *asker,
@@ -52,5 +53,18 @@ int ph_put_heap(struct sk_buff *skb, const struct ph_asker *asker,
 struct ph_heap *ph_netlink_find_heap(const struct ph_asker *asker,
 				     const struct nlattr *serial,
 				     struct netlink_ext_ack *extack);
+
+/* inspect.c */
+int ph_region_list_start(struct netlink_callback *cb);
+int ph_region_list_dumpit(struct sk_buff *skb, struct netlink_callback *cb);
+int ph_map_list_start(struct netlink_callback *cb);
+int ph_map_list_dumpit(struct sk_buff *skb, struct netlink_callback *cb);
+int ph_class_list_start(struct netlink_callback *cb);
+int ph_class_list_dumpit(struct sk_buff *skb, struct netlink_callback *cb);
+
+/* event.c */
+int ph_event_subscribe_doit(struct sk_buff *skb, struct genl_info *info);
+int ph_event_init(void);
+void ph_event_exit(void);
 
 #endif /* _PRIVHEAP_NETLINK_H */

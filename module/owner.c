@@ -360,6 +360,19 @@ kuid_t ph_limit_owner(struct ph_limit *limit)
 }
 
 /**
+ * ph_owner_has_heap - can a heap be found by its serial number?
+ * @heap: the heap, held
+ *
+ * Context: Any.
+ * Return: yes, or no when it is in the making or being destroyed.
+ */
+bool ph_owner_has_heap(struct ph_heap *heap)
+{
+	return xa_load(&ph_nodes[PRIVHEAP_SCOPE_HEAP], heap->limit.key) ==
+	       &heap->limit;
+}
+
+/**
  * ph_owner_generation - tell whether nodes came or went
  *
  * Context: Any.

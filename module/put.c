@@ -128,7 +128,16 @@ int ph_put_owner(struct sk_buff *skb, const struct ph_asker *asker,
 	return 0;
 }
 
-static int ph_put_u64(struct sk_buff *skb, int attr, u64 value)
+/**
+ * ph_put_u64 - write a number of 64 bits down, aligned
+ * @skb: the message
+ * @attr: the attribute
+ * @value: the number
+ *
+ * Context: Any.
+ * Return: 0 or -EMSGSIZE.
+ */
+int ph_put_u64(struct sk_buff *skb, int attr, u64 value)
 {
 	/* In each set, the first attribute is for padding. */
 	return nla_put_u64_64bit(skb, attr, value, PRIVHEAP_A_HEAP_PAD);

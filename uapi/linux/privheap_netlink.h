@@ -200,11 +200,15 @@ enum privheap_page_state {
  * @PRIVHEAP_PAGE_FREE: nothing
  * @PRIVHEAP_PAGE_SPAN: small blocks
  * @PRIVHEAP_PAGE_LARGE: a large block
+ * @PRIVHEAP_PAGE_GUARDED: a guarded block and its guard page
+ * @PRIVHEAP_PAGE_QUARANTINED: the same after it was freed
  */
 enum privheap_page_use {
 	PRIVHEAP_PAGE_FREE = 0,
 	PRIVHEAP_PAGE_SPAN,
 	PRIVHEAP_PAGE_LARGE,
+	PRIVHEAP_PAGE_GUARDED,
+	PRIVHEAP_PAGE_QUARANTINED,
 };
 
 /**
@@ -302,8 +306,8 @@ enum privheap_class_attr {
  * @PRIVHEAP_EVENT_MISUSE: a call was refused with ENOENT, ENXIO or EPERM; has CALL,
  *	ERRNO, ADDR if a block was named, ID, and HEAP if there is one
  *
- * Of LIMIT_HIT and MISUSE a process makes at most ten each second; what is beyond
- * is counted in NR_SUPPRESSED of the next one.
+ * Of SOFT_LIMIT, LIMIT_HIT and MISUSE a process makes at most ten each a second;
+ * what is beyond is counted in NR_SUPPRESSED of the next one.
  */
 enum privheap_event {
 	PRIVHEAP_EVENT_HEAP_CREATED = 1,
