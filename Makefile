@@ -21,25 +21,27 @@ as_user := $(if $(SUDO_USER),setpriv --reuid $(SUDO_UID) --regid $(SUDO_GID) --i
 release := $(shell uname -r)
 newest := $(lastword $(KERNEL))
 
-.PHONY: all help modules lib selftests demo run test bench check check-wine fuzz \
+.PHONY: all help modules lib tools selftests demo run test bench scale check check-wine fuzz \
 	debug-kernel load unload install clean deps
 
-all: modules lib
+all: modules lib tools
 
 help:
-	@echo 'make              the module for both kernels, and the library'
+	@echo 'make              the module for both kernels, the libraries, the privheap command'
 	@echo 'make run          the demonstrations, in a virtual machine'
 	@echo 'make test         all tests, in virtual machines'
 	@echo 'make bench        the benchmarks, in a virtual machine with counted time'
+	@echo 'make scale        100000 heaps at once, in a virtual machine of 4 GiB'
 	@echo 'make check        what static checkers find'
 	@echo 'make fuzz         the bookkeeping of blocks under libFuzzer, for SECONDS=60'
 	@echo 'make check-wine   the library beside Wine, the same programs on both'
 	@echo 'sudo make load    build for the running kernel, load, run the demonstrations'
 	@echo 'sudo make unload  take the module out of the running kernel'
-	@echo 'make install      the library, to DESTDIR and PREFIX ($(PREFIX))'
+	@echo 'make install      libraries and command, to DESTDIR and PREFIX ($(PREFIX))'
 	@echo
 	@echo 'make modules      the module for both kernels, in build/RELEASE/module/'
 	@echo 'make lib          libheapdev, in build/lib/'
+	@echo 'make tools        the privheap command and libheapdev-admin, in build/bin/ and build/lib/'
 	@echo 'make selftests    the test programs, in build/selftests/'
 	@echo 'make demo         the demonstration programs'
 	@echo 'make debug-kernel the kernels "debug" and "kcsan", once a machine, 20 minutes'
@@ -55,7 +57,7 @@ help:
 # --- Packages
 
 # What a target needs is looked up each time, which takes a tenth of a second.
-deps: deps-build deps-vm deps-programs deps-kselftest deps-check deps-wine deps-fuzz \
+deps: deps-build deps-tools deps-vm deps-programs deps-kselftest deps-check deps-wine deps-fuzz \
 	$(addprefix deps-headers-,$(KERNEL))
 
 deps-%:
@@ -78,10 +80,14 @@ module-%: deps-build deps-headers-%
 lib: deps-build
 	@$(MAKE) -C libheapdev
 
-selftests: lib deps-programs deps-kselftest
+tools: deps-build deps-tools
+	@$(MAKE) -C libheapdev-admin
+	@$(MAKE) -C tools
+
+selftests: lib tools deps-programs deps-kselftest
 	@$(MAKE) -C selftests
 
-demo: lib deps-programs
+demo: lib tools deps-programs
 	@$(MAKE) -C demo
 
 debug-kernel:
@@ -107,9 +113,13 @@ bench: module-$(newest) lib deps-vm deps-plot
 	bench/plot build/scratch/bench build/scratch/bench/*/; \
 	exit $$status
 
-check: deps-build deps-check deps-programs $(addprefix deps-headers-,$(KERNEL)) lib
+scale: module-$(newest) selftests deps-vm
+	@selftests/vm/run --kernel $(newest) --memory 4G --timeout 1200 -- bench/scale
+
+check: deps-build deps-check deps-programs $(addprefix deps-headers-,$(KERNEL)) lib tools
 	@+scripts/check $(KERNEL)
 	@$(MAKE) -C libheapdev check
+	@$(MAKE) -s -C libheapdev-admin check
 
 fuzz: deps-fuzz
 	@$(MAKE) -C selftests/block fuzz SECONDS=$(SECONDS)
@@ -131,8 +141,10 @@ unload: root-only
 root-only:
 	@[ "$$(id -u)" = 0 ] || { echo 'This needs root: sudo make $(MAKECMDGOALS)' >&2; exit 1; }
 
-install: lib
+install: lib tools
 	@$(MAKE) -C libheapdev install DESTDIR='$(DESTDIR)' PREFIX='$(PREFIX)'
+	@$(MAKE) -C libheapdev-admin install DESTDIR='$(DESTDIR)' PREFIX='$(PREFIX)'
+	@$(MAKE) -C tools install DESTDIR='$(DESTDIR)' PREFIX='$(PREFIX)'
 
 clean:
 	rm -rf build

@@ -1,0 +1,586 @@
+#!/bin/bash
+# SPDX-License-Identifier: GPL-2.0-only
+#
+# tools [TEST...]: the privheap command as people and scripts use it. Prints KTAP.
+#
+# A test is a function; it runs in a shell of its own and passes if no command in
+# it fails. What it looks at are the heaps of keepers, programs that do what they
+# are told over a pipe. Needs root, and the command and its library beside it.
+
+set -uo pipefail
+
+build=$(cd "${BASH_SOURCE[0]%/*}/.." && pwd)
+readonly build keeper=$build/selftests-tools/keeper
+readonly other_user=54321 no_heap=9223372036854775807
+PATH=$build/bin:$PATH
+temp=$(mktemp -d)
+readonly temp
+
+# --- Keepers
+
+# keep COMMAND...: what the keeper of this test answers.
+keep() {
+	local answer
+
+	echo "$*" >&"${KEEPER[1]}"
+	read -r -t 300 answer <&"${KEEPER[0]}"
+	echo "$answer"
+}
+
+# start_keeper [COMMAND...]: run it, perhaps by another command.
+start_keeper() {
+	coproc KEEPER { exec "$@" "$keeper"; }
+	pid=$KEEPER_PID
+	[[ $(keep name keeper) == ok ]]
+}
+
+readonly as_other_user=(setpriv --reuid "$other_user" --regid "$other_user" --clear-groups)
+
+# --- What tests say
+
+# A line of KTAP, also where the output is being caught.
+complain() {
+	echo "# $*" >&3
+	return 1
+}
+
+# same WHAT IS EXPECTED
+same() {
+	[[ $2 == "$3" ]] || complain "$1 is '$2', not '$3'"
+}
+
+# matches WHAT TEXT REGEX
+matches() {
+	[[ $2 =~ $3 ]] || complain "$1 is '$2', which does not match '$3'"
+}
+
+# succeeds COMMAND...: its output becomes $output.
+succeeds() {
+	local status=0
+
+	output=$("$@" 2> "$temp/err") || status=$?
+	same "status of $*" $status 0
+	same "errors of $*" "$(< "$temp/err")" ''
+}
+
+# fails STATUS COMMAND...: without output; the message becomes $message.
+fails() {
+	local expected=$1 status=0
+
+	shift
+	output=$("$@" 2> "$temp/err") || status=$?
+	message=$(< "$temp/err")
+	same "status of $*" $status "$expected"
+	same "output of $*" "$output" ''
+	matches "message of $*" "$message" '^privheap: .+'
+	((expected == 2)) || same "lines of $*" "$(wc -l < "$temp/err")" 1
+}
+
+# wait_until COMMAND...: for a minute; under load everything takes its time.
+wait_until() {
+	local tries
+
+	for ((tries = 0; tries < 600; tries++)); do
+		if "$@"; then
+			return 0
+		fi
+		sleep 0.1
+	done
+	complain "in vain: $*"
+}
+
+# field FILTER COMMAND...: what jq makes of the command's output.
+field() {
+	"${@:2}" | jq -r "$1"
+}
+
+# holds CONDITION COMMAND...: jq finds it true of the command's output.
+holds() {
+	"${@:2}" | jq -e "$1" > "$temp/jq" ||
+		complain "'$1' does not hold of ${*:2}: $(< "$temp/jq")"
+}
+
+# --- Tests
+
+help_for_each() {
+	local command overview
+
+	succeeds privheap --help
+	overview=$output
+	matches help "$overview" 'usage: privheap COMMAND'
+	for command in list top limit export; do
+		succeeds privheap $command --help
+		matches "help of $command" "$output" "^usage: privheap $command"
+			matches 'list of commands' "$overview" $'\n'"  $command "
+	done
+	succeeds privheap --version
+	matches version "$output" '^privheap [0-9.]+$'
+}
+
+usage_bad() {
+	local line words
+
+	while read -r line; do
+		read -ra words <<< "$line"
+		fails 2 privheap "${words[@]}"
+		matches 'last line' "${message##*$'\n'}" "^Try 'privheap .*--help'\.$"
+	done <<- EOT
+
+		nosuch
+		--nosuch
+		list nosuch
+		list --nosuch
+		list --pid
+		list --pid x
+		list --pid -1
+		list --pid 99999999999
+		list --user nosuch
+		list --heap 1x
+		list --heap 18446744073709551616
+		list --sort nosuch
+		list --count 1
+		top --delay 0
+		top --delay x
+		top --sort nosuch
+		export 1
+		limit
+		limit nosuch
+		limit get nosuch
+		limit get heap 1 2
+		limit get --pid 1 heap 1
+		limit get system 1
+		limit set
+		limit set heap
+		limit set heap 1
+		limit set heap x hard 1M
+		limit set heap 1 hard
+		limit set heap 1 hard 1X
+		limit set heap 1 hard -1
+		limit set heap 1 hard 1.5M
+		limit set heap 1 hard 16E
+		limit set heap 1 hard 18446744073709551616
+		limit set heap 1 hard 1M hard 2M
+		limit set heap 1 nosuch 1M
+		limit set process x hard 1M
+		limit set user nosuch hard 1M
+		limit reset
+		limit reset heap
+		limit reset system 1
+	EOT
+}
+
+heap_unknown() {
+	fails 1 privheap limit get heap $no_heap
+	fails 1 privheap limit set heap $no_heap hard 1M
+	fails 1 privheap limit reset heap $no_heap
+	fails 1 privheap limit set process 2147483647 hard 1M
+	fails 1 privheap limit set cgroup /tmp hard 1M
+	fails 1 privheap limit set cgroup "$temp/nosuch" hard 1M
+	fails 1 privheap list --pid 2147483647
+	fails 1 privheap list --json --pid 2147483647
+	fails 1 privheap export --pid 2147483647
+}
+
+namespace_other() {
+	fails 1 unshare -n privheap list
+	matches message "$message" 'network namespace'
+}
+
+output_full() {
+	local status=0
+
+	privheap list > /dev/full 2> "$temp/err" || status=$?
+	same status $status 1
+	matches message "$(< "$temp/err")" '^privheap: cannot write'
+}
+
+list_row() {
+	local serial row
+
+	start_keeper
+	serial=$(keep create 1048576 524288 0)
+	row=$(privheap list | awk -v serial="$serial" '$1 == serial')
+	matches row "$row" "^ *$serial +$pid root +1M +4K +4K +4K +512K +0 live +- +keeper$"
+	row=$(privheap list --bytes --heap "$serial" | tail -n 1)
+	matches row "$row" "^ *$serial +$pid root +1048576 +4096 +4096 +4096 +524288 "
+	same titles "$(privheap list | head -n 1 | xargs)" \
+		'HEAP PID USER RESERVED COMMITTED RESIDENT PEAK LIMIT FAILURES STATE FLAGS COMMAND'
+}
+
+list_json() {
+	local serial
+
+	start_keeper
+	serial=$(keep create 0 0 2)
+	[[ $(keep alloc 100000) == [1-9]* ]]
+	succeeds privheap list --json --heap "$serial"
+	echo "$output" > "$temp/list"
+	holds 'length == 1' cat "$temp/list"
+	holds ".[0] | .heap == $serial and .pid == $pid and .uid == 0" cat "$temp/list"
+	holds '.[0] | .command == "keeper" and .state == "live"' cat "$temp/list"
+	holds '.[0] | .flags == ["backed"] and .limit_bytes == null' cat "$temp/list"
+	holds '.[0] | .blocks == 1 and .allocated_bytes == 100000' cat "$temp/list"
+	holds '.[0] | .resident_bytes == .committed_bytes' cat "$temp/list"
+	holds '.[0] | .committed_bytes >= 100000 and .committed_bytes <= .peak_bytes' \
+		cat "$temp/list"
+	holds '.[0] | .reserved_bytes >= .committed_bytes and .regions >= 1' cat "$temp/list"
+}
+
+list_filtered() {
+	local first second
+
+	start_keeper
+	first=$(keep create 0 0 0)
+	second=$(keep create 0 0 0)
+	same 'heaps of the process' "$(field 'map(.heap) | join(" ")' \
+		privheap list --json --pid "$pid")" "$first $second"
+	same 'one heap' "$(field 'map(.heap) | join(" ")' \
+		privheap list --json --heap "$second" --user root)" "$second"
+	same 'of another user' "$(field length \
+		privheap list --json --heap "$second" --user $other_user)" 0
+	same 'of another process' "$(field length \
+		privheap list --json --heap "$second" --pid 1)" 0
+}
+
+list_sorted() {
+	local small large middle order
+
+	start_keeper
+	small=$(keep create 0 0 0)
+	large=$(keep create 0 0 0)
+	keep alloc 500000 > /dev/null
+	middle=$(keep create 0 0 0)
+	keep alloc 50000 > /dev/null
+	order=$(privheap list --pid "$pid" --sort committed | awk 'NR > 1 { print $1 }' | xargs)
+	same 'by committed' "$order" "$large $middle $small"
+	order=$(privheap list --pid "$pid" --sort COMMITTED --reverse |
+		awk 'NR > 1 { print $1 }' | xargs)
+	same 'the other way round' "$order" "$small $middle $large"
+	same 'by blocks' "$(field 'map(.heap) | join(" ")' \
+		privheap list --json --pid "$pid" --sort blocks)" "$large $middle $small"
+	same 'by heap' "$(field 'map(.heap) | join(" ")' \
+		privheap list --json --pid "$pid" --sort heap)" "$small $large $middle"
+}
+
+# Others choose what their processes are called.
+name_hostile() {
+	local serial
+
+	start_keeper
+	serial=$(keep create 0 0 0)
+	keep 'name \x1b[31m"\x5c\x0a\xc3\xa4\xff\xc2\x9b' > /dev/null
+	matches 'row' "$(privheap list --heap "$serial" | tail -n 1)" ' \?\[31m"\\\?ä\?\?\?$'
+	same 'in JSON' "$(field '.[0].command' privheap list --json --heap "$serial")" \
+		'?[31m"\?ä???'
+	privheap export --pid "$pid" > "$temp/export"
+	grep -qF 'command="?[31m\"\\?ä???"' "$temp/export"
+}
+
+limit_get() {
+	local serial scope
+
+	start_keeper
+	serial=$(keep create 0 1048576 0)
+	matches row "$(privheap limit get heap "$serial" | tail -n 1)" \
+		"^heap +$serial +root +4K +4K +1M +max +0 "
+	same 'of the process' "$(field .key privheap limit get --json process "$pid")" "$pid"
+	same 'of the user' "$(field .key privheap limit get --json user root)" 0
+	same 'of the system' "$(field '.[0].scope' privheap limit get --json system)" system
+	for scope in heap process user system; do
+		holds "map(.scope == \"$scope\") | length > 0 and all" \
+			privheap limit get --json $scope
+	done
+	holds 'map(.scope) | unique | contains(["heap", "process", "system", "user"])' \
+		privheap limit get --json
+	same 'below the process' "$(field 'map(.scope) | sort | join(" ")' \
+		privheap limit get --json --pid "$pid")" 'heap process'
+}
+
+# The program runs on, and what it holds stays; more it does not get.
+limit_halved() {
+	local serial
+
+	start_keeper
+	serial=$(keep create 0 1048576 0)
+	matches block "$(keep alloc 600000)" '^[1-9]'
+	succeeds privheap limit set heap "$serial" hard 512K
+	same 'more' "$(keep alloc 4096)" EDQUOT
+	same touch "$(keep touch)" ok
+	matches row "$(privheap list --heap "$serial" | tail -n 1)" ' 512K +[1-9]'
+	succeeds privheap limit set heap "$serial" hard max
+	matches 'more' "$(keep alloc 4096)" '^[1-9]'
+}
+
+limit_of_process() {
+	start_keeper
+	keep create 0 0 0 > /dev/null
+	succeeds privheap limit set process "$pid" hard 64K
+	same 'more' "$(keep alloc 100000)" EDQUOT
+	same failures "$(field .failures privheap limit get --json process "$pid")" 1
+	succeeds privheap limit reset process "$pid"
+	holds '.failures == 0 and .peak_bytes == .usage_bytes and .hard_bytes == 65536' \
+		privheap limit get --json process "$pid"
+	succeeds privheap limit set process "$pid" hard max soft 32K
+	matches 'more' "$(keep alloc 100000)" '^[1-9]'
+	same 'soft hits' "$(field .soft_hits privheap limit get --json process "$pid")" 1
+}
+
+limit_contradictory() {
+	local serial before
+
+	start_keeper
+	serial=$(keep create 0 1048576 0)
+	before=$(privheap limit get --json heap "$serial")
+	fails 1 privheap limit set heap "$serial" hard 1M soft 2M
+	fails 1 privheap limit set heap "$serial" grace 2M
+	same 'the limit' "$(privheap limit get --json heap "$serial")" "$before"
+}
+
+user_sees_own() {
+	local serial other
+
+	start_keeper
+	other=$(keep create 0 0 0)
+	(
+		chmod 666 /dev/privheap
+		start_keeper "${as_other_user[@]}"
+		serial=$(keep create 0 1048576 0)
+		same 'all heaps' "$(field 'map(.heap) | join(" ")' \
+			"${as_other_user[@]}" privheap list --json)" "$serial"
+		fails 1 "${as_other_user[@]}" privheap limit get heap "$other"
+		fails 1 "${as_other_user[@]}" privheap limit set heap "$other" hard 4K
+		succeeds "${as_other_user[@]}" privheap limit set heap "$serial" hard 512K
+		fails 1 "${as_other_user[@]}" privheap limit set heap "$serial" hard 1M
+		fails 1 "${as_other_user[@]}" privheap limit set system hard 4K
+		fails 1 "${as_other_user[@]}" privheap limit set user root hard 4K
+		same 'the limit' "$(field .hard_bytes privheap limit get --json heap "$serial")" 524288
+		succeeds privheap limit set heap "$serial" hard 1M
+	)
+}
+
+# --- Export
+
+# What promtool asks of a file: each metric described once and before its samples,
+# which come together; counters end in _total, nothing else does; no sample twice.
+check_export() {
+	awk '
+	function bad(what) { print "# line " NR ", " what ": " $0; failed = 1 }
+	/^# HELP / { if ($3 in help || NF < 4) bad("HELP"); help[$3] = 1; next }
+	/^# TYPE / {
+		if ($3 in type || !($3 in help)) bad("TYPE")
+		if (($4 == "counter") != ($3 ~ /_total$/)) bad("name")
+		type[$3] = $4; current = $3; next
+	}
+	{
+		if (!match($0, /^[a-z_]+/)) bad("metric")
+		if (substr($0, 1, RLENGTH) != current) bad("order")
+		sample = $0; sub(/ [^ ]*$/, "", sample)
+		if (sample in seen) bad("twice")
+		seen[sample] = 1
+		if ($0 !~ /^[a-z_]+([{]([a-z]+="([^"\\]|\\["\\])*",?)*[}])? ([0-9]+|[+]Inf)$/) bad("sample")
+	}
+	END { exit failed || !NR }' "$1"
+}
+
+export_format() {
+	local serial
+
+	start_keeper
+	serial=$(keep create 0 1048576 0)
+	keep alloc 5000 > /dev/null
+	privheap export > "$temp/export"
+	check_export "$temp/export"
+	grep -qx "privheap_heap_allocated_bytes{heap=\"$serial\",pid=\"$pid\",uid=\"0\",command=\"keeper\"} 5000" \
+		"$temp/export"
+	grep -q "^privheap_limit_hard_bytes{scope=\"heap\",key=\"$serial\",.*} 1048576$" \
+		"$temp/export"
+	grep -q "^privheap_limit_soft_bytes{scope=\"heap\",key=\"$serial\",.*} +Inf$" \
+		"$temp/export"
+}
+
+# --- Completion
+
+# complete_to WORDS...: what follows at the last word.
+complete_to() {
+	COMP_WORDS=(privheap "$@")
+	COMP_CWORD=$#
+	COMPREPLY=()
+	_privheap
+	completed=" ${COMPREPLY[*]} "
+}
+
+completion() {
+	local serial
+
+	# shellcheck source=tools/completion/privheap
+	. "$build/../tools/completion/privheap"
+	start_keeper
+	serial=$(keep create 0 0 0)
+	complete_to l
+	same commands "$completed" ' list limit '
+	complete_to list --pid ''
+	matches processes "$completed" " $pid "
+	complete_to list --s
+	same options "$completed" ' --sort '
+	complete_to list --sort re
+	same columns "$completed" ' reserved resident '
+	complete_to limit ''
+	same verbs "$completed" ' get set reset '
+	complete_to limit set p
+	same scopes "$completed" ' process '
+	complete_to limit set heap ''
+	matches heaps "$completed" " $serial "
+	complete_to limit set --bytes user ro
+	same users "$completed" ' root '
+	complete_to limit set heap "$serial" ''
+	same values "$completed" ' hard soft grace '
+	complete_to limit set heap "$serial" hard m
+	same sizes "$completed" ' max '
+	complete_to limit set system ''
+	same values "$completed" ' hard soft grace '
+	complete_to limit get system ''
+	same 'nothing' "$completed" '  '
+	complete_to limit reset cgroup /sys/fs/cgroup/cgroup
+	same 'files' "$completed" '  '
+}
+
+# --- top
+
+terminal() {
+	tmux -S "$temp/tmux" -f /dev/null "$@"
+}
+
+# start_top ARGS...: in a terminal of its own, which stays when it has ended.
+start_top() {
+	terminal new-session -d -x 120 -y 24 "privheap top $*; echo status \$?; read -r"
+}
+
+screen_has() {
+	[[ $(terminal capture-pane -p) == *"$1"* ]]
+}
+
+top_keys() {
+	local serial
+
+	start_keeper
+	serial=$(keep create 0 0 0)
+	keep alloc 300000 > /dev/null
+	start_top --delay 0.2 --pid "$pid"
+	wait_until screen_has 'sorted by COMMITTED'
+	wait_until screen_has "$serial"
+	wait_until screen_has ' 300K '
+	terminal send-keys '>'
+	wait_until screen_has 'sorted by RESIDENT'
+	terminal send-keys Left r
+	wait_until screen_has 'sorted by COMMITTED (reverse)'
+	terminal send-keys b
+	wait_until screen_has ' 307200 '
+	# It sees by itself what is new.
+	keep alloc 3000000 > /dev/null
+	wait_until screen_has ' 3309568 '
+	keep create 0 0 0 > /dev/null
+	wait_until screen_has '2 heaps'
+	# A terminal that has hardly room is no reason to end.
+	terminal resize-window -x 20 -y 3
+	wait_until screen_has $'2 heaps, 3.2M commit\n'
+	terminal send-keys Down PageDown Up Home
+	terminal resize-window -x 100 -y 30
+	wait_until screen_has COMM
+	terminal send-keys q
+	wait_until screen_has 'status 0'
+}
+
+top_scrolled() {
+	local i serial
+
+	start_keeper
+	for ((i = 0; i < 40; i++)); do
+		serial=$(keep create 0 0 0)
+	done
+	start_top --delay 0.2 --pid "$pid" --sort heap
+	wait_until screen_has "$((serial - 39)) "
+	wait_until screen_lacks " $serial "
+	terminal send-keys PageDown
+	wait_until screen_has " $serial "
+	terminal send-keys Home
+	wait_until screen_lacks " $serial "
+	terminal send-keys q
+	wait_until screen_has 'status 0'
+}
+
+screen_lacks() {
+	! screen_has "$1"
+}
+
+top_count() {
+	start_top --delay 0.1 --count 3
+	wait_until screen_has 'status 0'
+}
+
+# The process of the list ends: a message, and the terminal as it was.
+top_of_nobody() {
+	start_top --delay 0.1 --pid 2147483647
+	wait_until screen_has 'status 1'
+	screen_has 'privheap: '
+}
+
+top_without_terminal() {
+	fails 1 privheap top < /dev/null
+	matches message "$message" terminal
+}
+
+# --- The library
+
+library_apart() {
+	same 'a program that allocates' "$(ldd "$build/lib/libheapdev.so" | grep -c libnl)" 0
+	matches 'the command' "$(ldd "$build/bin/privheap")" libnl-genl
+}
+
+tests=(
+	help_for_each usage_bad heap_unknown namespace_other output_full
+	list_row list_json list_filtered list_sorted name_hostile
+	limit_get limit_halved limit_of_process limit_contradictory
+	user_sees_own
+	export_format completion
+	top_keys top_scrolled top_count top_of_nobody top_without_terminal
+	library_apart
+)
+
+# end_test STATUS COMMAND: no process of the test is left.
+end_test() {
+	local jobs
+
+	(($1 == 0)) || complain "ended with status $1 at: $2" || :
+	[[ ! -e $temp/tmux ]] || terminal kill-server || :
+	mapfile -t jobs < <(jobs -p)
+	((${#jobs[@]} == 0)) || kill "${jobs[@]}" 2> /dev/null || :
+	wait
+	chmod 600 /dev/privheap
+	exit "$1"
+}
+
+# run_test NAME: in a shell of its own, which ends at the first failure.
+run_test() (
+	set -e
+	trap 'end_test $? "$BASH_COMMAND"' EXIT
+	rm -rf "${temp:?}"/*
+	"$1"
+)
+
+(($# == 0)) || tests=("$@")
+exec 3>&1
+echo 'TAP version 13'
+echo "1..${#tests[@]}"
+failed=0
+for ((i = 0; i < ${#tests[@]}; i++)); do
+	run_test "${tests[i]}"
+	status=$?
+	if ((status == 0)); then
+		echo "ok $((i + 1)) ${tests[i]}"
+	else
+		echo "not ok $((i + 1)) ${tests[i]}"
+		((++failed))
+	fi
+done
+rm -rf "$temp"
+((failed == 0))
