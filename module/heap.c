@@ -591,6 +591,9 @@ static int ph_heap_guard_alloc_locked(struct ph_heap *heap,
 	err = ph_block_alloc_guarded(&heap->store, &request, &addr);
 	if (err)
 		return err;
+	if (arg->bytes && arg->flags & PRIVHEAP_GUARD_ALLOC_F_ZERO)
+		ph_content_zero(ph_heap_find_region(heap, addr), addr,
+				arg->bytes);
 	err = ph_answer(answer, addr);
 	if (unlikely(err) &&
 	    !WARN_ON_ONCE(ph_heap_find_block(heap, addr, &region, &block)))
@@ -603,8 +606,6 @@ static int ph_heap_guard_alloc_locked(struct ph_heap *heap,
  * @heap: where
  * @arg: size, alignment (a power of two, not 0), flags and cookie, checked
  * @answer: receives the address
- *
- * The block is zero without more ado: its pages were not committed before.
  *
  * Context: May sleep; takes ph_heap.lock, and mmap_lock when the heap grows.
  * Return: 0, -EOPNOTSUPP when this heap has no guarded blocks, and what

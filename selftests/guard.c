@@ -43,6 +43,12 @@ static int state_of(const struct heap *heap, const void *addr)
 	return ret ? ret : (int)(100 * describe.out_state + describe.out_guarded);
 }
 
+/* Now one, now the other. */
+static __u32 side(unsigned int i)
+{
+	return i % 2 ? PRIVHEAP_GUARD_ALLOC_F_BEFORE : 0;
+}
+
 #define STATE_NONE	(100 * PRIVHEAP_DESCRIBE_NONE)
 #define STATE_PLAIN	(100 * PRIVHEAP_DESCRIBE_LIVE)
 #define STATE_LIVE	(100 * PRIVHEAP_DESCRIBE_LIVE + 1)
@@ -104,7 +110,8 @@ TEST_F(guard, block_ends_at_guard_page)
 	char *block, *end;
 
 	for (i = 0; i < ARRAY_SIZE(sizes); i++) {
-		ASSERT_EQ(0, block_alloc_guarded(&self->heap, sizes[i], 0, 0, i,
+		ASSERT_EQ(0, block_alloc_guarded(&self->heap, sizes[i], 0,
+						 PRIVHEAP_GUARD_ALLOC_F_ZERO, i,
 						 &block));
 		end = block + round_up(sizes[i], 16);
 		EXPECT_EQ(0, (uintptr_t)block % 16);
@@ -130,7 +137,8 @@ TEST_F(guard, block_begins_at_guard_page)
 
 	for (i = 0; i < ARRAY_SIZE(sizes); i++) {
 		ASSERT_EQ(0, block_alloc_guarded(&self->heap, sizes[i], 0,
-						 PRIVHEAP_GUARD_ALLOC_F_BEFORE,
+						 PRIVHEAP_GUARD_ALLOC_F_BEFORE |
+						 PRIVHEAP_GUARD_ALLOC_F_ZERO,
 						 i, &block));
 		EXPECT_EQ(0, (uintptr_t)block % self->page);
 		EXPECT_TRUE(all_bytes(block, sizes[i], 0));
@@ -244,6 +252,22 @@ TEST_F(guard, realloc_refused)
 	EXPECT_TRUE(pattern_check(block, 100, 1));
 }
 
+/* What was freed before, and lies in memory that is used again, does not show. */
+TEST_F(guard, alloc_zero)
+{
+	char *block;
+	unsigned int i;
+
+	for (i = 0; i < 200; i++) {
+		ASSERT_EQ(0, block_alloc_guarded(&self->heap, 5000, 0,
+						 PRIVHEAP_GUARD_ALLOC_F_ZERO |
+						 side(i), 0, &block));
+		EXPECT_TRUE(all_bytes(block, 5000, 0));
+		memset(block, 0xff, 5000);
+		ASSERT_EQ(0, block_free(&self->heap, block));
+	}
+}
+
 /* Free, and afterwards */
 
 TEST_F(guard, free_makes_inaccessible)
@@ -314,7 +338,7 @@ TEST_F(guard, describe_every_page)
 	size_t pages;
 
 	for (i = 0; i < 2 * ARRAY_SIZE(sizes); i++) {
-		flags = i % 2 ? PRIVHEAP_GUARD_ALLOC_F_BEFORE : 0;
+		flags = side(i);
 		ASSERT_EQ(0, block_alloc_guarded(&self->heap, sizes[i / 2], 0,
 						 flags, big + i, &block));
 		pages = round_up(sizes[i / 2] ?: 1, self->page) + self->page;
@@ -460,7 +484,8 @@ TEST_F(guard, destroy_with_quarantine)
 				 .flags = PRIVHEAP_CREATE_F_GUARD,
 				 .quarantine_bytes = MIB));
 	for (i = 0; i < 1000; i++) {
-		ASSERT_EQ(0, block_alloc_guarded(&heap, i, 0, i % 2, 0, &block));
+		ASSERT_EQ(0, block_alloc_guarded(&heap, i, 0, side(i), 0,
+						 &block));
 		if (i % 3) {
 			ASSERT_EQ(0, block_free(&heap, block));
 		}
@@ -510,8 +535,8 @@ TEST_F(guard, walk_step_by_step)
 			ASSERT_EQ(0, block_alloc(&self->heap, i, &block));
 		} else {
 			ASSERT_EQ(0, block_alloc_guarded(&self->heap,
-							 i % 7 * 1000, 0, i % 2,
-							 0, &block));
+							 i % 7 * 1000, 0,
+							 side(i), 0, &block));
 		}
 		if (i % 4 == 0) {
 			ASSERT_EQ(0, block_free(&self->heap, block));

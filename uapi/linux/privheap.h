@@ -527,14 +527,17 @@ struct privheap_limit {
 };
 
 /*
- * PRIVHEAP_GUARD_ALLOC_F_BEFORE: the guard page is before the block, not behind it.
+ * PRIVHEAP_GUARD_ALLOC_F_ZERO, PRIVHEAP_GUARD_ALLOC_F_GRACE: as PRIVHEAP_ALLOC_F_ZERO,
+ * PRIVHEAP_ALLOC_F_GRACE.
  *
- * PRIVHEAP_GUARD_ALLOC_F_GRACE: as PRIVHEAP_ALLOC_F_GRACE.
+ * PRIVHEAP_GUARD_ALLOC_F_BEFORE: the guard page is before the block, not behind it.
  */
-#define PRIVHEAP_GUARD_ALLOC_F_BEFORE	(1U << 0)
+#define PRIVHEAP_GUARD_ALLOC_F_ZERO	(1U << 0)
 #define PRIVHEAP_GUARD_ALLOC_F_GRACE	(1U << 1)
-#define PRIVHEAP_GUARD_ALLOC_F_ALL	(PRIVHEAP_GUARD_ALLOC_F_BEFORE | \
-					 PRIVHEAP_GUARD_ALLOC_F_GRACE)
+#define PRIVHEAP_GUARD_ALLOC_F_BEFORE	(1U << 2)
+#define PRIVHEAP_GUARD_ALLOC_F_ALL	(PRIVHEAP_GUARD_ALLOC_F_ZERO | \
+					 PRIVHEAP_GUARD_ALLOC_F_GRACE | \
+					 PRIVHEAP_GUARD_ALLOC_F_BEFORE)
 
 /**
  * struct privheap_guard_alloc - ioctl(PRIVHEAP_IOC_GUARD_ALLOC): allocate a guarded block
@@ -547,7 +550,7 @@ struct privheap_limit {
  *	most a page, or EOPNOTSUPP
  * @cookie: kept with the block for PRIVHEAP_IOC_DESCRIBE; of no meaning here
  * @out_notice: PRIVHEAP_NOTICE_*; left as it is if there is none
- * @out_addr: start of the block. All of it reads as zero.
+ * @out_addr: start of the block
  *
  * The block has pages of its own, and next to them one that is never committed.
  * Its last byte, apart from what @align leaves, is the last one before that page,
