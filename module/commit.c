@@ -71,8 +71,9 @@ static int ph_populate(struct ph_region *region, unsigned long first,
  * @backed: make them resident, too
  *
  * Context: May sleep. Caller holds ph_heap.lock.
- * Return: 0; -EDQUOT on a limit; -ENOMEM; -EINTR when the task is being killed.
- * After an error nothing has changed.
+ * Return: 0; -EDQUOT on a limit; -ENOMEM; -EINTR when the task is being killed;
+ * -EAGAIN when ph_table_make() has to be called first. After an error nothing has
+ * changed.
  */
 int ph_commit_pages(struct ph_region *region, unsigned long first,
 		    unsigned long nr, bool backed)
@@ -91,7 +92,8 @@ int ph_commit_pages(struct ph_region *region, unsigned long first,
 		return err;
 	err = ph_chunk_create_range(region, first, end);
 	if (!err && backed)
-		err = ph_populate(region, first, end);
+		err = ph_table_check(region, first, end) ?:
+		      ph_populate(region, first, end);
 	if (err) {
 		ph_depopulate(region, first, end);
 		ph_limit_uncharge(region->heap, missing);

@@ -177,8 +177,11 @@ vm_fault_t ph_fault_serve(struct ph_region *region, struct vm_fault *vmf)
 		.vmf = vmf,
 	};
 	struct ph_batch batch __uninitialized;	/* long, and filled as far as used */
+	struct ph_cgroup *cgroup = region->heap->cgroup;
+	struct mem_cgroup *outer;
 	unsigned int nr;
 	vm_fault_t ret;
+	bool taken;
 
 	fault.chunk = ph_chunk_find(region, fault.n);
 	if (!fault.chunk)
@@ -186,7 +189,10 @@ vm_fault_t ph_fault_serve(struct ph_region *region, struct vm_fault *vmf)
 	ret = ph_fault_look(&fault, &nr);
 	if (ret)
 		return ret;
-	if (!ph_pool_take(&batch, nr, PH_GFP_PAGE))
+	outer = ph_cgroup_enter(cgroup);
+	taken = ph_pool_take(&batch, nr, PH_GFP_PAGE);
+	ph_cgroup_leave(cgroup, outer);
+	if (!taken)
 		return VM_FAULT_OOM;
 	ret = ph_fault_fill(&fault, &batch);
 	ph_pool_give(&batch);

@@ -145,6 +145,9 @@ static int ph_ioctl_create(struct ph_call *call)
 	err = ph_policy_check(arg->policy, arg->window_pages);
 	if (err)
 		return err;
+	if (arg->__reserved ||
+	    (arg->cgroup_fd && !(arg->flags & PRIVHEAP_CREATE_F_CGROUP)))
+		return -EINVAL;
 	if (max3(arg->initial_bytes, arg->max_bytes, arg->limit_bytes) >
 	    ph_max_bytes() ||
 	    max(arg->soft_bytes, arg->grace_bytes) > ph_max_bytes())
@@ -655,22 +658,32 @@ static long ph_file_ioctl(struct file *filp, unsigned int cmd, unsigned long arg
 static int ph_file_open(struct inode *inode, struct file *filp)
 {
 	struct ph_file *file;
+	int err;
 
 	if (!current->mm)
 		return -ENODEV;
 	file = kzalloc(sizeof(*file), PH_GFP_META);
 	if (!file)
 		return -ENOMEM;
+	err = ph_region_mount();
+	if (err)
+		goto err_free;
 	file->process = ph_process_get();
 	if (IS_ERR(file->process)) {
-		kfree(file);
-		return -ENOMEM;
+		err = PTR_ERR(file->process);
+		goto err_unmount;
 	}
 	xa_init_flags(&file->heaps, XA_FLAGS_ALLOC | XA_FLAGS_ACCOUNT);
 	mmgrab(current->mm);
 	file->mm = current->mm;
 	filp->private_data = file;
 	return 0;
+
+err_unmount:
+	ph_region_unmount();
+err_free:
+	kfree(file);
+	return err;
 }
 
 static int ph_file_release(struct inode *inode, struct file *filp)
@@ -683,6 +696,7 @@ static int ph_file_release(struct inode *inode, struct file *filp)
 		ph_heap_destroy(ph_file_withdraw(file, heap->id));
 	xa_destroy(&file->heaps);
 	ph_limit_put(&file->process->limit);
+	ph_region_unmount();
 	mmdrop(file->mm);
 	kfree(file);
 	return 0;

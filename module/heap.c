@@ -232,6 +232,19 @@ static int ph_heap_grow(struct ph_heap *heap, unsigned long bytes,
 	return err;
 }
 
+/* The page of the answer is the program's, and not charged to the heap's cgroup. */
+static int ph_heap_fault_in(struct ph_heap *heap, void __user *answer)
+{
+	struct mem_cgroup *heaps = NULL;
+	int err;
+
+	if (heap->cgroup)
+		heaps = ph_cgroup_activate(NULL);
+	err = ph_answer_fault_in(answer);
+	ph_cgroup_leave(heap->cgroup, heaps);
+	return err;
+}
+
 /* Reserves a region for a block: an ordinary one or, as *@spare, its own. */
 static int ph_heap_extend(struct ph_heap *heap, unsigned long bytes,
 			  unsigned long align, struct ph_region **spare)
@@ -264,7 +277,7 @@ static bool ph_heap_evict(struct ph_heap *heap)
 
 /*
  * What a call can do about an error without a lock: reserve a region, bring the
- * page of the answer in, or forget a freed block. Returns 0 when it is worth trying
+ * page of the answer in, make page tables, or forget a freed block. Returns 0 when it is worth trying
  * again.
  */
 static int ph_heap_mend(struct ph_heap *heap, int err, unsigned long bytes,
@@ -272,7 +285,9 @@ static int ph_heap_mend(struct ph_heap *heap, int err, unsigned long bytes,
 			void __user *answer)
 {
 	if (err == -EFAULT)
-		return ph_answer_fault_in(answer);
+		return ph_heap_fault_in(heap, answer);
+	if (err == -EAGAIN)
+		err = ph_table_make(heap, spare ? *spare : NULL);
 	if (err == -ENOSPC && ph_heap_growable(heap))
 		err = ph_heap_extend(heap, bytes, align, spare);
 	if ((err == -ENOSPC || err == -ENOMEM) && ph_heap_evict(heap))
@@ -363,6 +378,7 @@ static int ph_heap_alloc_locked(struct ph_heap *heap,
 int ph_heap_alloc(struct ph_heap *heap, const struct privheap_alloc *arg,
 		  u64 __user *answer)
 {
+	struct mem_cgroup *outer = ph_cgroup_enter(heap->cgroup);
 	struct ph_region *spare = NULL;
 	int err;
 
@@ -373,10 +389,11 @@ int ph_heap_alloc(struct ph_heap *heap, const struct privheap_alloc *arg,
 		heap->charge.grace = false;
 		mutex_unlock(&heap->lock);
 		if (likely(!err))
-			return 0;
+			break;
 		err = ph_heap_mend(heap, err, arg->bytes, arg->align, &spare,
 				   answer);
 	} while (!err);
+	ph_cgroup_leave(heap->cgroup, outer);
 	ph_heap_discard(heap, spare);
 	return err;
 }
@@ -494,6 +511,7 @@ static int ph_heap_realloc_locked(struct ph_heap *heap,
 int ph_heap_realloc(struct ph_heap *heap, const struct privheap_realloc *arg,
 		    u64 __user *answer)
 {
+	struct mem_cgroup *outer = ph_cgroup_enter(heap->cgroup);
 	struct ph_region *spare = NULL;
 	int err;
 
@@ -509,6 +527,7 @@ int ph_heap_realloc(struct ph_heap *heap, const struct privheap_realloc *arg,
 		err = ph_heap_mend(heap, err, arg->bytes, PH_BLOCK_ALIGN, &spare,
 				   answer);
 	} while (!err);
+	ph_cgroup_leave(heap->cgroup, outer);
 	ph_heap_discard(heap, spare);
 	return err;
 }
@@ -615,10 +634,12 @@ int ph_heap_guard_alloc(struct ph_heap *heap,
 			const struct privheap_guard_alloc *arg,
 			u64 __user *answer)
 {
+	struct mem_cgroup *outer;
 	int err;
 
 	if (!(heap->flags & PRIVHEAP_CREATE_F_GUARD))
 		return -EOPNOTSUPP;
+	outer = ph_cgroup_enter(heap->cgroup);
 	do {
 		mutex_lock(&heap->lock);
 		heap->charge.grace = arg->flags & PRIVHEAP_GUARD_ALLOC_F_GRACE;
@@ -626,10 +647,11 @@ int ph_heap_guard_alloc(struct ph_heap *heap,
 		heap->charge.grace = false;
 		mutex_unlock(&heap->lock);
 		if (!err)
-			return 0;
+			break;
 		err = ph_heap_mend(heap, err, ph_heap_guarded_bytes(arg),
 				   arg->align, NULL, answer);
 	} while (!err);
+	ph_cgroup_leave(heap->cgroup, outer);
 	return err;
 }
 
@@ -845,6 +867,12 @@ void ph_heap_destroy(struct ph_heap *heap)
 	ph_heap_put(heap);
 }
 
+/* Not kfree_rcu(), which may keep it, and its charge, for seconds. */
+static void ph_heap_free_rcu(struct rcu_head *rcu)
+{
+	kfree(container_of(rcu, struct ph_heap, rcu));
+}
+
 /**
  * ph_heap_put - drop a reference to a heap
  * @heap: freed with the last one
@@ -863,18 +891,28 @@ void ph_heap_put(struct ph_heap *heap)
 		ph_region_close(heap);
 	mmdrop(heap->mm);
 	ph_limit_put(heap->limit.parent);
-	kfree_rcu(heap, rcu);
+	if (heap->cgroup)
+		ph_limit_put(&heap->cgroup->limit);
+	call_rcu(&heap->rcu, ph_heap_free_rcu);
 }
 
-static struct ph_heap *ph_heap_new(struct ph_file *file, u32 flags,
+/* Takes @cgroup over. */
+static struct ph_heap *ph_heap_new(struct ph_file *file,
+				   struct ph_cgroup *cgroup, u32 flags,
 				   unsigned long max_pages,
 				   unsigned long limit_pages,
 				   unsigned long quarantine_pages)
 {
+	struct mem_cgroup *outer = ph_cgroup_enter(cgroup);
 	struct ph_heap *heap = kzalloc(sizeof(*heap), PH_GFP_META);
 
-	if (!heap)
+	ph_cgroup_leave(cgroup, outer);
+	if (!heap) {
+		if (cgroup)
+			ph_limit_put(&cgroup->limit);
 		return NULL;
+	}
+	heap->cgroup = cgroup;
 	refcount_set(&heap->refs, 1);
 	heap->flags = flags;
 	heap->max_pages = max_pages;
@@ -893,6 +931,23 @@ static struct ph_heap *ph_heap_new(struct ph_file *file, u32 flags,
 	return heap;
 }
 
+/* Enters the first region, with the initial pages, or nothing of it. */
+static int ph_heap_begin_locked(struct ph_heap *heap, struct ph_region *region)
+{
+	int err;
+
+	heap->nr_ordinary = 0;	/* it may have been here before */
+	err = ph_heap_attach_locked(heap, region, false);
+	if (err)
+		return err;
+	heap->base = region->blocks.base;
+	if (region->nr_kept_pages)
+		err = ph_commit_pages(region, 0, region->nr_kept_pages, true);
+	if (err)
+		ph_heap_detach_locked(heap, region);
+	return err;
+}
+
 /* Gives a new heap its first region, with the initial pages resident. */
 static int ph_heap_populate(struct ph_heap *heap, unsigned long nr_pages,
 			    unsigned long nr_kept_pages)
@@ -904,16 +959,13 @@ static int ph_heap_populate(struct ph_heap *heap, unsigned long nr_pages,
 	if (IS_ERR(region))
 		return PTR_ERR(region);
 	region->nr_kept_pages = nr_kept_pages;
-	mutex_lock(&heap->lock);
-	err = ph_heap_attach_locked(heap, region, false);
-	if (!err) {
-		heap->base = region->blocks.base;
-		if (nr_kept_pages)
-			err = ph_commit_pages(region, 0, nr_kept_pages, true);
-		if (err)
-			ph_heap_detach_locked(heap, region);
-	}
-	mutex_unlock(&heap->lock);
+	do {
+		mutex_lock(&heap->lock);
+		err = ph_heap_begin_locked(heap, region);
+		mutex_unlock(&heap->lock);
+		if (err == -EAGAIN)
+			err = ph_table_make(heap, region) ?: -EAGAIN;
+	} while (err == -EAGAIN);
 	if (err)
 		ph_heap_discard(heap, region);
 	return err;
@@ -924,6 +976,7 @@ static int ph_heap_build(struct ph_heap *heap, struct privheap_create *arg)
 	unsigned long nr_kept = max(PAGE_ALIGN(arg->initial_bytes) >> PAGE_SHIFT,
 				    1UL);
 	unsigned long nr_pages = heap->max_pages;
+	struct mem_cgroup *outer;
 	int err;
 
 	if (!nr_pages)
@@ -931,10 +984,10 @@ static int ph_heap_build(struct ph_heap *heap, struct privheap_create *arg)
 			   PAGE_SHIFT;
 	if (heap->flags & PRIVHEAP_CREATE_F_GUARD)
 		nr_kept = 0;	/* any page may become a guard */
-	err = ph_region_open(heap);
-	if (err)
-		return err;
-	err = ph_heap_populate(heap, nr_pages, min(nr_kept, nr_pages));
+	outer = ph_cgroup_enter(heap->cgroup);
+	err = ph_region_open(heap) ?:
+	      ph_heap_populate(heap, nr_pages, min(nr_kept, nr_pages));
+	ph_cgroup_leave(heap->cgroup, outer);
 	if (err)
 		return err;
 	arg->out_heap = heap->id;
@@ -986,16 +1039,23 @@ static int ph_heap_reserve_id(struct ph_file *file, struct ph_heap *heap)
  * @call: the create call; its sizes have been checked against ph_max_bytes()
  *
  * Context: May sleep; takes mmap_lock.
- * Return: 0, -EFAULT, -EINVAL, -EDQUOT, -ENOMEM, -EINTR, -EACCES.
+ * Return: 0, -EFAULT, -EINVAL, -EDQUOT, -ENOMEM, -EINTR, -EACCES, and for the
+ * cgroup -EBADF, -EOPNOTSUPP.
  */
 int ph_heap_create(struct ph_call *call)
 {
 	struct privheap_create *arg = &call->arg.create;
 	struct ph_file *file = call->file;
+	struct ph_cgroup *cgroup = NULL;
 	struct ph_heap *heap;
 	int err;
 
-	heap = ph_heap_new(file, arg->flags, PAGE_ALIGN(arg->max_bytes) >> PAGE_SHIFT,
+	if (arg->flags & PRIVHEAP_CREATE_F_CGROUP)
+		cgroup = ph_cgroup_get(arg->cgroup_fd);
+	if (IS_ERR(cgroup))
+		return PTR_ERR(cgroup);
+	heap = ph_heap_new(file, cgroup, arg->flags,
+			   PAGE_ALIGN(arg->max_bytes) >> PAGE_SHIFT,
 			   arg->limit_bytes ? arg->limit_bytes >> PAGE_SHIFT :
 					      ULONG_MAX,
 			   arg->quarantine_bytes >> PAGE_SHIFT);

@@ -205,6 +205,16 @@ struct ph_process {
 };
 
 /**
+ * struct ph_cgroup - the limit of the heaps that were put under one cgroup
+ * @limit: the node; it has no parent
+ * @css: the cgroup's memory controller, held (constant)
+ */
+struct ph_cgroup {
+	struct ph_limit limit;
+	struct cgroup_subsys_state *css;
+};
+
+/**
  * struct ph_charge - what the calls on a heap must know about their charges
  * @grace: this call may use the grace
  * @above: the nodes above the heap were charged, and not only a stock
@@ -258,6 +268,7 @@ enum ph_heap_state {
  * @id: generation and index in ph_file.heaps (constant after publication)
  * @flags: PRIVHEAP_CREATE_F_* (constant)
  * @max_pages: 0 if growable (constant)
+ * @cgroup: that it was put under, held; or NULL (constant)
  * @mm: ph_file.mm, pinned (constant)
  * @filp: the pseudo file its regions map; its own address_space makes
  *	unmap_mapping_pages() reach this heap's pages and no others (constant)
@@ -280,6 +291,8 @@ enum ph_heap_state {
  * @reserved_pages: of all regions (@lock)
  * @nr_resident: pages that have memory; the sum of the chunks' (atomic)
  * @next_pgoff: where the next region starts in @filp (@grow_lock)
+ * @tables_base: of the region in which page tables are missing, and
+ * @tables_index: of the chunk that they are missing for (@lock)
  * @charge: (@lock)
  * @limit: the heap's node; its parent is the process's, and held
  */
@@ -289,6 +302,7 @@ struct ph_heap {
 	u64 id;
 	u32 flags;
 	unsigned long max_pages;
+	struct ph_cgroup *cgroup;
 	struct mm_struct *mm;
 	struct file *filp;
 	const struct ph_policy *policy;
@@ -310,6 +324,8 @@ struct ph_heap {
 	struct maple_tree others;
 	unsigned long reserved_pages;
 	atomic_long_t nr_resident;
+	unsigned long tables_base;
+	unsigned long tables_index;
 	struct ph_charge charge;
 	struct ph_limit limit;
 	struct ph_block_store store;
@@ -351,6 +367,7 @@ struct ph_region {
  * @lock: taken for every change, by the fault handler too
  * @heap: whose page it is (constant)
  * @nr_resident: pages that are not NULL (@lock)
+ * @has_tables: there are page tables for all of it (ph_heap.lock)
  * @committed: bit n is set when page n is committed (@lock; changed under
  *	ph_heap.lock as well, so either is enough to read it)
  * @pages: the memory; NULL if not resident. Not set while the page is not
@@ -362,6 +379,7 @@ struct ph_chunk {
 	struct mutex lock;
 	struct ph_heap *heap;
 	unsigned int nr_resident;
+	bool has_tables;
 	DECLARE_BITMAP(committed, PH_CHUNK_PAGES);
 	struct page **pages;
 	struct page *few[];
@@ -451,6 +469,8 @@ int ph_walk(struct ph_heap *heap, struct privheap_walk *arg,
 unsigned long ph_walk_largest_free(struct ph_heap *heap);
 
 /* region.c */
+int ph_region_mount(void);
+void ph_region_unmount(void);
 int ph_region_open(struct ph_heap *heap);
 void ph_region_close(struct ph_heap *heap);
 struct ph_region *ph_region_create(struct ph_heap *heap, unsigned long nr_pages);
@@ -468,6 +488,11 @@ unsigned long ph_commit_count(struct ph_region *region);
 unsigned long ph_commit_extent(struct ph_region *region, unsigned long first,
 			       unsigned long end, u32 *state);
 void ph_commit_exit(struct ph_region *region);
+
+/* table.c */
+int ph_table_check(struct ph_region *region, unsigned long first,
+		   unsigned long end);
+int ph_table_make(struct ph_heap *heap, struct ph_region *spare);
 
 /* fault.c */
 vm_fault_t ph_fault_serve(struct ph_region *region, struct vm_fault *vmf);
@@ -514,8 +539,39 @@ bool ph_stock_put(enum ph_chain chain, struct ph_limit *limit,
 unsigned long ph_stock_drain(struct ph_limit *limit);
 void ph_stocks_init(void);
 
+/* cgroup.c */
+struct cgroup_subsys_state *ph_cgroup_open(int fd);
+void ph_cgroup_close(struct cgroup_subsys_state *css);
+u64 ph_cgroup_id(struct cgroup_subsys_state *css);
+struct mem_cgroup *ph_cgroup_activate(struct cgroup_subsys_state *css);
+void ph_cgroup_restore(struct mem_cgroup *outer);
+
+/**
+ * ph_cgroup_enter - allocate for a heap from here on
+ * @cgroup: the heap's, or NULL
+ *
+ * Return: what ph_cgroup_leave() needs.
+ */
+static inline struct mem_cgroup *ph_cgroup_enter(struct ph_cgroup *cgroup)
+{
+	return unlikely(cgroup) ? ph_cgroup_activate(cgroup->css) : NULL;
+}
+
+/**
+ * ph_cgroup_leave - the mirror of ph_cgroup_enter()
+ * @cgroup: as there
+ * @outer: what that returned
+ */
+static inline void ph_cgroup_leave(struct ph_cgroup *cgroup,
+				   struct mem_cgroup *outer)
+{
+	if (unlikely(cgroup))
+		ph_cgroup_restore(outer);
+}
+
 /* owner.c */
 struct ph_process *ph_process_get(void);
+struct ph_cgroup *ph_cgroup_get(int fd);
 int ph_owner_add_heap(struct ph_heap *heap);
 void ph_owner_publish_heap(struct ph_heap *heap);
 void ph_owner_remove_heap(struct ph_heap *heap);

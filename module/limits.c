@@ -162,7 +162,9 @@ static void ph_limit_note_peak(struct ph_limit *limit)
 static struct ph_limit *ph_limit_chain(struct ph_heap *heap,
 				       enum ph_chain chain)
 {
-	return chain == PH_CHAIN_OWNER ? heap->limit.parent : NULL;
+	if (chain == PH_CHAIN_OWNER)
+		return heap->limit.parent;
+	return heap->cgroup ? &heap->cgroup->limit : NULL;
 }
 
 /*

@@ -58,6 +58,7 @@ static void __exit ph_exit(void)
 	ph_netlink_exit();
 	ph_block_cache_exit();
 	ph_owners_exit();
+	rcu_barrier();	/* heaps are freed by a function of ours */
 }
 
 module_init(ph_init);

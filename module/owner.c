@@ -58,6 +58,11 @@ static struct ph_process *ph_process_of(struct ph_limit *limit)
 	return container_of(limit, struct ph_process, limit);
 }
 
+static struct ph_cgroup *ph_cgroup_of(struct ph_limit *limit)
+{
+	return container_of(limit, struct ph_cgroup, limit);
+}
+
 static struct ph_limit *ph_node_enter_locked(struct ph_limit *limit,
 					     unsigned long key)
 {
@@ -91,6 +96,10 @@ static void ph_node_free(struct ph_limit *limit)
 		break;
 	case PRIVHEAP_SCOPE_USER:
 		kfree(container_of(limit, struct ph_user, limit));
+		break;
+	case PRIVHEAP_SCOPE_CGROUP:
+		ph_cgroup_close(ph_cgroup_of(limit)->css);
+		kfree(ph_cgroup_of(limit));
 		break;
 	default:
 		WARN_ON_ONCE(1);
@@ -200,6 +209,49 @@ struct ph_process *ph_process_get(void)
 	if (!IS_ERR(user))
 		ph_limit_put(user);
 	return IS_ERR(limit) ? ERR_CAST(limit) : ph_process_of(limit);
+}
+
+/* Takes @css over. */
+static struct ph_limit *ph_cgroup_new_locked(struct cgroup_subsys_state *css)
+{
+	struct ph_cgroup *cgroup = kzalloc(sizeof(*cgroup), PH_GFP_META);
+	struct ph_limit *limit;
+
+	if (!cgroup) {
+		ph_cgroup_close(css);
+		return ERR_PTR(-ENOMEM);
+	}
+	cgroup->css = css;
+	ph_limit_init(&cgroup->limit, PRIVHEAP_SCOPE_CGROUP, NULL, ULONG_MAX);
+	limit = ph_node_enter_locked(&cgroup->limit, ph_cgroup_id(css));
+	if (IS_ERR(limit))
+		ph_node_free(&cgroup->limit);
+	return limit;
+}
+
+/**
+ * ph_cgroup_get - find or make the node of a cgroup
+ * @fd: descriptor of its directory, see ph_cgroup_open()
+ *
+ * Context: May sleep.
+ * Return: the cgroup, to be given back with ph_limit_put(), or ERR_PTR() of
+ * -ENOMEM, -EBADF, -EACCES, -EOPNOTSUPP.
+ */
+struct ph_cgroup *ph_cgroup_get(int fd)
+{
+	struct cgroup_subsys_state *css = ph_cgroup_open(fd);
+	struct ph_limit *limit;
+
+	if (IS_ERR(css))
+		return ERR_CAST(css);
+	mutex_lock(&ph_owner_lock);
+	limit = ph_node_get_locked(PRIVHEAP_SCOPE_CGROUP, ph_cgroup_id(css));
+	if (limit)
+		ph_cgroup_close(css);
+	else
+		limit = ph_cgroup_new_locked(css);
+	mutex_unlock(&ph_owner_lock);
+	return IS_ERR(limit) ? ERR_CAST(limit) : ph_cgroup_of(limit);
 }
 
 /**

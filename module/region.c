@@ -220,25 +220,39 @@ static struct file *ph_region_file_create(struct ph_heap *heap)
 }
 
 /**
+ * ph_region_mount - mount the file system that pseudo files are made in
+ *
+ * It stays as long as somebody can make a heap, and while there are such files.
+ *
+ * Context: May sleep.
+ * Return: 0 or -ENOMEM.
+ */
+int ph_region_mount(void)
+{
+	return simple_pin_fs(&ph_fs_type, &ph_mount, &ph_mount_count) ? -ENOMEM : 0;
+}
+
+/**
+ * ph_region_unmount - the mirror of ph_region_mount()
+ */
+void ph_region_unmount(void)
+{
+	simple_release_fs(&ph_mount, &ph_mount_count);
+}
+
+/**
  * ph_region_open - give a heap the pseudo file that its regions will map
- * @heap: the heap
+ * @heap: the heap; the file system is mounted
  *
  * Context: May sleep.
  * Return: 0 or -ENOMEM, also when the system has no more open files to give.
  */
 int ph_region_open(struct ph_heap *heap)
 {
-	struct file *filp;
-	int err;
+	struct file *filp = ph_region_file_create(heap);
 
-	err = simple_pin_fs(&ph_fs_type, &ph_mount, &ph_mount_count);
-	if (err)
+	if (IS_ERR(filp))
 		return -ENOMEM;
-	filp = ph_region_file_create(heap);
-	if (IS_ERR(filp)) {
-		simple_release_fs(&ph_mount, &ph_mount_count);
-		return -ENOMEM;
-	}
 	filp->private_data = heap;
 	heap->filp = filp;
 	return 0;
@@ -253,7 +267,6 @@ void ph_region_close(struct ph_heap *heap)
 {
 	WRITE_ONCE(heap->filp->private_data, NULL);
 	fput(heap->filp);
-	simple_release_fs(&ph_mount, &ph_mount_count);
 }
 
 static unsigned long ph_region_map(struct ph_heap *heap,

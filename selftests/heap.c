@@ -116,13 +116,18 @@ TEST_F(heap, create_flags)
 	struct privheap_stat expected;
 	struct privheap_create wish;
 	struct mapping mapping;
+	const struct cgroup root = { .path = "/sys/fs/cgroup" };
+	int cgroup_fd = cgroup_open(&root);
 	struct heap heap;
 	__u32 flags;
 
+	ASSERT_LE(0, cgroup_fd);
 	for (flags = 0; flags <= PRIVHEAP_CREATE_F_ALL; flags++) {
 		if (flags & ~PRIVHEAP_CREATE_F_ALL)
 			continue;
 		wish = (struct privheap_create){ .flags = flags };
+		if (flags & PRIVHEAP_CREATE_F_CGROUP)
+			wish.cgroup_fd = cgroup_fd;
 		ASSERT_EQ(0, heap_create_from(&heap, self->fd, &wish));
 		expected = new_heap_stat(&heap, &wish,
 					 flags & PRIVHEAP_CREATE_F_GUARD ? 0 :

@@ -721,7 +721,8 @@ struct cgroup {
 	char path[64];
 };
 
-static inline int cgroup_create(struct cgroup *cgroup)
+/* @name: tells those of one test apart */
+static inline int cgroup_create_named(struct cgroup *cgroup, const char *name)
 {
 	int ret = file_write("/sys/fs/cgroup/cgroup.subtree_control",
 			     "+memory");
@@ -729,8 +730,21 @@ static inline int cgroup_create(struct cgroup *cgroup)
 	if (ret)
 		return ret;
 	snprintf(cgroup->path, sizeof(cgroup->path),
-		 "/sys/fs/cgroup/privheap-test-%d", getpid());
+		 "/sys/fs/cgroup/privheap-test-%d%s", getpid(), name);
 	return mkdir(cgroup->path, 0755) ? -errno : 0;
+}
+
+static inline int cgroup_create(struct cgroup *cgroup)
+{
+	return cgroup_create_named(cgroup, "");
+}
+
+/* A descriptor of its directory, as heaps are put under it with, or -errno. */
+static inline int cgroup_open(const struct cgroup *cgroup)
+{
+	int fd = open(cgroup->path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+
+	return fd < 0 ? -errno : fd;
 }
 
 static inline int cgroup_destroy(const struct cgroup *cgroup)
@@ -760,6 +774,18 @@ static inline long cgroup_bytes(const struct cgroup *cgroup)
 
 	snprintf(path, sizeof(path), "%s/memory.current", cgroup->path);
 	return file_number(path);
+}
+
+/*
+ * The same without what the kernel charged in advance. That is given back when the
+ * usage is above memory.high: at once on this CPU, soon on others.
+ */
+static inline long cgroup_bytes_exact(const struct cgroup *cgroup)
+{
+	int ret = cgroup_set(cgroup, "memory.high", "0") ?:
+		  cgroup_set(cgroup, "memory.high", "max");
+
+	return ret ? ret : cgroup_bytes(cgroup);
 }
 
 /* How often something happened: a line of memory.events, or -errno. */

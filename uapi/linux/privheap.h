@@ -44,7 +44,9 @@
  *			or the system
  *	ENOMEM		the kernel has no memory or no address space
  *	EINTR		the task is being killed; nothing was done
- *	EACCES		the kernel does not allow executable mappings here
+ *	EACCES		what is asked for is not allowed to the caller: executable
+ *			mappings, or another cgroup
+ *	EBADF		cgroup_fd is no descriptor of a cgroup
  */
 #ifndef _UAPI_LINUX_PRIVHEAP_H
 #define _UAPI_LINUX_PRIVHEAP_H
@@ -112,14 +114,21 @@ struct privheap_info {
  * when it is touched first. A full machine or memory cgroup then answers
  * ENOMEM to PRIVHEAP_IOC_ALLOC, and a later touch cannot fail.
  *
+ * PRIVHEAP_CREATE_F_CGROUP: the memory of the heap, its bookkeeping included, is
+ * charged to the cgroup that cgroup_fd names and not to the program's: of the
+ * version 2 hierarchy, with the memory controller (EOPNOTSUPP without), and its
+ * directory must be writable for the caller (EACCES).
+ *
  * PRIVHEAP_CREATE_F_GUARD: the heap may have guarded blocks, see
  * PRIVHEAP_IOC_GUARD_ALLOC. No page of it is committed for good.
  */
 #define PRIVHEAP_CREATE_F_EXEC		(1U << 0)
 #define PRIVHEAP_CREATE_F_BACKED	(1U << 1)
+#define PRIVHEAP_CREATE_F_CGROUP	(1U << 2)
 #define PRIVHEAP_CREATE_F_GUARD		(1U << 3)
 #define PRIVHEAP_CREATE_F_ALL		(PRIVHEAP_CREATE_F_EXEC | \
 					 PRIVHEAP_CREATE_F_BACKED | \
+					 PRIVHEAP_CREATE_F_CGROUP | \
 					 PRIVHEAP_CREATE_F_GUARD)
 
 /*
@@ -169,6 +178,9 @@ struct privheap_info {
  *	PRIVHEAP_ALLOC_F_GRACE; 0 for nothing. Not for the initial size
  * @quarantine_bytes: with PRIVHEAP_CREATE_F_GUARD, how much address space blocks
  *	may keep that were freed, rounded down to pages; else 0, or EOPNOTSUPP
+ * @cgroup_fd: descriptor of a cgroup's directory if PRIVHEAP_CREATE_F_CGROUP is
+ *	set, else 0
+ * @__reserved: must be 0
  * @out_heap: the id of the heap, valid for calls on this open file; never 0,
  *	and not used again for the next 2^32 heaps of the file
  * @out_base: start of the first region, aligned to out_region_align_bytes
@@ -185,6 +197,8 @@ struct privheap_create {
 	__aligned_u64 soft_bytes;
 	__aligned_u64 grace_bytes;
 	__aligned_u64 quarantine_bytes;
+	__s32 cgroup_fd;
+	__u32 __reserved;
 	__aligned_u64 out_heap;
 	__aligned_u64 out_base;
 	__aligned_u64 out_region_bytes;
