@@ -15,7 +15,8 @@
 #include "tool.h"
 
 static const struct command *const commands[] = {
-	&list_command, &top_command, &limit_command, &export_command,
+	&list_command, &show_command, &top_command, &limit_command,
+	&watch_command, &map_command, &export_command,
 };
 
 #define NR_COMMANDS	(sizeof(commands) / sizeof(commands[0]))

@@ -45,8 +45,8 @@ struct command {
 	void (*run)(char **operands);
 };
 
-extern const struct command list_command, top_command, limit_command,
-	export_command;
+extern const struct command list_command, show_command, top_command,
+	limit_command, watch_command, map_command, export_command;
 
 /* One line on standard error and the exit status 1; 2 for a usage error. */
 __attribute__((__noreturn__)) void fail(const char *format, ...)
@@ -174,6 +174,18 @@ void table_json(const struct table *table, const char *name, const void *object)
 const struct column *table_find(const struct table *table, const char *name);
 int column_compare(const struct column *column, const void *a, const void *b);
 void text_clean(char *clean, const char *text);
+
+/* map.c */
+
+struct run_list {
+	struct heapdev_admin_run *runs;
+	size_t nr, room;
+};
+
+uint64_t page_bytes(void);
+void runs_collect(struct heapdev_admin *admin, uint64_t serial,
+		  struct run_list *list);
+void runs_json(const struct run_list *list);
 
 /* list.c */
 

@@ -352,7 +352,7 @@ heapdev_admin_list_classes(struct heapdev_admin *admin, uint64_t serial,
  * @addr: of the first page
  * @nr_pages: how many
  * @state: PRIVHEAP_PAGE_RESERVED, _COMMITTED or _RESIDENT
- * @use: PRIVHEAP_PAGE_FREE, _SPAN or _LARGE
+ * @use: PRIVHEAP_PAGE_FREE, _SPAN, _LARGE, _GUARDED or _QUARANTINED
  * @slot_bytes: of a span's slots; 0 if it is none
  */
 struct heapdev_admin_run {

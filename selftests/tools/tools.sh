@@ -108,7 +108,7 @@ help_for_each() {
 	succeeds privheap --help
 	overview=$output
 	matches help "$overview" 'usage: privheap COMMAND'
-	for command in list top limit export; do
+	for command in list show top limit watch map export; do
 		succeeds privheap $command --help
 		matches "help of $command" "$output" "^usage: privheap $command"
 			matches 'list of commands' "$overview" $'\n'"  $command "
@@ -139,9 +139,16 @@ usage_bad() {
 		list --heap 18446744073709551616
 		list --sort nosuch
 		list --count 1
+		show
+		show x
+		show 1 2
+		map
+		map 0x1
 		top --delay 0
 		top --delay x
 		top --sort nosuch
+		watch 1
+		watch --count x
 		export 1
 		limit
 		limit nosuch
@@ -170,6 +177,8 @@ usage_bad() {
 }
 
 heap_unknown() {
+	fails 1 privheap show $no_heap
+	fails 1 privheap map $no_heap
 	fails 1 privheap limit get heap $no_heap
 	fails 1 privheap limit set heap $no_heap hard 1M
 	fails 1 privheap limit reset heap $no_heap
@@ -276,6 +285,71 @@ name_hostile() {
 	grep -qF 'command="?[31m\"\\?ä???"' "$temp/export"
 }
 
+show_heap() {
+	local serial committed
+
+	start_keeper
+	serial=$(keep create 0 0 0)
+	keep alloc 100 > /dev/null
+	keep alloc 100000 > /dev/null
+	succeeds privheap show "$serial"
+	matches 'first line' "$output" "^heap: +$serial"
+	for word in limits: regions: classes: pages:; do
+		matches text "$output" "$word"
+	done
+	matches picture "$output" '0x[0-9a-f]+  [.#o+-]+'
+	privheap show --json "$serial" > "$temp/show"
+	holds ".heap.heap == $serial" cat "$temp/show"
+	holds '.limits | map(.scope) == ["heap", "process", "user", "system"]' cat "$temp/show"
+	holds '(.classes | map(.blocks) | add) == 1' cat "$temp/show"
+	holds '(.classes | map(.allocated_bytes) | add) == 100' cat "$temp/show"
+	holds '(.regions | map(.reserved_bytes) | add) == .heap.reserved_bytes' cat "$temp/show"
+	committed=$(field '.regions | map(.committed_bytes) | add' cat "$temp/show")
+	same committed "$(field .heap.committed_bytes cat "$temp/show")" "$committed"
+}
+
+# The picture has a sign for each page of a small heap.
+show_picture() {
+	local serial signs
+
+	start_keeper
+	serial=$(keep create 65536 0 0)
+	keep alloc 20000 > /dev/null
+	signs=$(privheap show "$serial" | sed -n '/^region at/,$p' | sed -n 2p | awk '{ print $2 }')
+	matches untouched "$signs" '^[.#o+-]{16}$'
+	matches untouched "$signs" '\+\+\+\+'
+	keep touch > /dev/null
+	signs=$(privheap show "$serial" | sed -n '/^region at/,$p' | sed -n 2p | awk '{ print $2 }')
+	matches touched "$signs" '#####'
+	same 'merely committed' "${signs//[^+]/}" ''
+}
+
+map_heap() {
+	local serial
+
+	start_keeper
+	serial=$(keep create 1048576 0 0)
+	keep alloc 200000 > /dev/null
+	privheap map --json "$serial" > "$temp/map"
+	privheap list --json --heap "$serial" > "$temp/list"
+	same reserved "$(field .sums.reserved_bytes cat "$temp/map")" 1048576
+	same committed "$(field .sums.committed_bytes cat "$temp/map")" \
+		"$(field '.[0].committed_bytes' cat "$temp/list")"
+	same resident "$(field .sums.resident_bytes cat "$temp/map")" \
+		"$(field '.[0].resident_bytes' cat "$temp/list")"
+	# Each run begins where the one before ends, and is another kind.
+	# shellcheck disable=SC2016
+	holds '.runs as $r | [range(1; $r | length) | ($r[. - 1].addr + $r[. - 1].bytes) == $r[.].addr and
+		[$r[. - 1].state, $r[. - 1].use, $r[. - 1].slot_bytes] != [$r[.].state, $r[.].use, $r[.].slot_bytes]] | all' \
+		cat "$temp/map"
+	# The first page of a heap is resident from the beginning.
+	holds '.runs | map(select(.use == "large").pages) == [1, 48]' cat "$temp/map"
+	keep touch > /dev/null
+	holds '.runs | map(select(.use == "large")) | map(.pages, .state) == [49, "resident"]' \
+		privheap map --json "$serial"
+	matches text "$(privheap map "$serial")" 'ADDRESS.*large.*reserved: +1M'
+}
+
 limit_get() {
 	local serial scope
 
@@ -347,6 +421,9 @@ user_sees_own() {
 		serial=$(keep create 0 1048576 0)
 		same 'all heaps' "$(field 'map(.heap) | join(" ")' \
 			"${as_other_user[@]}" privheap list --json)" "$serial"
+		succeeds "${as_other_user[@]}" privheap show "$serial"
+		fails 1 "${as_other_user[@]}" privheap show "$other"
+		fails 1 "${as_other_user[@]}" privheap map "$other"
 		fails 1 "${as_other_user[@]}" privheap limit get heap "$other"
 		fails 1 "${as_other_user[@]}" privheap limit set heap "$other" hard 4K
 		succeeds "${as_other_user[@]}" privheap limit set heap "$serial" hard 512K
@@ -356,6 +433,117 @@ user_sees_own() {
 		same 'the limit' "$(field .hard_bytes privheap limit get --json heap "$serial")" 524288
 		succeeds privheap limit set heap "$serial" hard 1M
 	)
+}
+
+# --- Events
+
+# start_watch FILE ARGS...: returns when nothing can be missed any more.
+start_watch() {
+	privheap watch "${@:2}" > "$1" 2>&1 &
+	watcher=$!
+	wait_until subscribed $watcher
+}
+
+# Two sockets for generic netlink: one for questions, one for events. The second
+# one has a subscription when its question has been answered, so when the command
+# waits in poll().
+subscribed() {
+	[[ $(< "/proc/$1/wchan") == *poll* ]]
+}
+
+watch_all_kinds() {
+	local serial
+
+	start_watch "$temp/events" --json
+	start_keeper
+	serial=$(keep create 0 1048576 0)
+	privheap limit set heap "$serial" hard 512K soft 256K
+	keep alloc 300000 > /dev/null
+	same 'too much' "$(keep alloc 600000)" EDQUOT
+	same 'no block' "$(keep free 12345)" ENOENT
+	same destroyed "$(keep destroy)" ok
+	wait_until grep -q heap-destroyed "$temp/events"
+	kill $watcher
+	# Every line is a document.
+	jq -es "map(select(.pid == $pid or .heap.heap == $serial or .limit.key == $serial))" \
+		"$temp/events" > "$temp/ours"
+	same kinds "$(field 'map(.event) | join(" ")' cat "$temp/ours")" \
+		'heap-created limit-changed soft-limit limit-hit misuse heap-destroyed'
+	holds "map(.heap.heap == $serial) | all" cat "$temp/ours"
+	holds '.[1].limit | .hard_bytes == 524288 and .soft_bytes == 262144' cat "$temp/ours"
+	holds '.[2].limit.soft_hits == 1' cat "$temp/ours"
+	holds '.[3].limit | .scope == "heap" and .failures == 1' cat "$temp/ours"
+	holds '.[4] | .call == "free" and .errno == "ENOENT" and .addr == 12345' cat "$temp/ours"
+	holds 'map(.time_ns) | . == sort and .[0] > 1600000000000000000' cat "$temp/ours"
+	holds 'map(.time | test("^20[0-9-]+T[0-9:]+[.][0-9]{6}$")) | all' cat "$temp/ours"
+}
+
+watch_text() {
+	local serial
+
+	start_watch "$temp/text" --count 2
+	start_keeper
+	serial=$(keep create 0 0 0)
+	privheap limit set heap "$serial" hard 1M
+	wait $watcher
+	same lines "$(wc -l < "$temp/text")" 3
+	matches created "$(sed -n 2p "$temp/text")" \
+		"^[0-9:]+[.][0-9]{6} heap-created +heap $serial keeper\[$pid\] reserved 64K committed 4K"
+	matches changed "$(sed -n 3p "$temp/text")" \
+		"limit-changed +heap $serial keeper\[$pid\] of heap $serial: usage 4K hard 1M soft max"
+}
+
+watch_filtered() {
+	local first second
+
+	start_keeper
+	first=$(keep create 0 0 0)
+	second=$(keep create 0 0 0)
+	start_watch "$temp/events" --json --heap "$second" --count 1
+	privheap limit set heap "$first" hard 1M
+	privheap limit set heap "$second" hard 2M
+	wait $watcher
+	same heap "$(field .heap.heap cat "$temp/events")" "$second"
+}
+
+watch_as_user() {
+	local serial
+
+	chmod 666 /dev/privheap
+	start_keeper "${as_other_user[@]}"
+	"${as_other_user[@]}" privheap watch --json --count 2 > "$temp/events" &
+	watcher=$!
+	wait_until subscribed $watcher
+	"$keeper" <<< 'create 0 0 0' > /dev/null
+	serial=$(keep create 0 0 0)
+	keep destroy > /dev/null
+	wait $watcher
+	same heaps "$(jq -es 'map(.heap.heap) | join(" ")' -r "$temp/events")" "$serial $serial"
+}
+
+# A reader that does not read loses events, and learns how many.
+watch_lost() {
+	local lost seen last
+
+	start_keeper
+	start_watch "$temp/events" --json --pid "$pid"
+	kill -STOP $watcher
+	same heaps "$(keep many 5000)" 5000
+	kill -CONT $watcher
+	wait_until grep -q '"event":"lost"' "$temp/events"
+	keep create 0 0 0 > /dev/null
+	wait_until knows_of_all
+	kill $watcher
+	lost=$(jq -es 'map(select(.event == "lost").lost // 0) | add' "$temp/events")
+	seen=$(jq -es 'map(select(.event != "lost")) | length' "$temp/events")
+	last=$(jq -es 'map(.seq // 0) | max' "$temp/events")
+	((lost > 0))
+	same 'lost and seen' $((lost + seen)) "$last"
+	same 'all' "$last" 5001
+}
+
+knows_of_all() {
+	[[ $(jq -s 'map(.seq // 0) | max' "$temp/events") == 5001 ]]
 }
 
 # --- Export
@@ -418,6 +606,10 @@ completion() {
 	serial=$(keep create 0 0 0)
 	complete_to l
 	same commands "$completed" ' list limit '
+	complete_to show ''
+	matches heaps "$completed" " $serial "
+	complete_to show "$serial" ''
+	same 'no second heap' "$completed" '  '
 	complete_to list --pid ''
 	matches processes "$completed" " $pid "
 	complete_to list --s
@@ -539,8 +731,10 @@ library_apart() {
 tests=(
 	help_for_each usage_bad heap_unknown namespace_other output_full
 	list_row list_json list_filtered list_sorted name_hostile
+	show_heap show_picture map_heap
 	limit_get limit_halved limit_of_process limit_contradictory
 	user_sees_own
+	watch_all_kinds watch_text watch_filtered watch_as_user watch_lost
 	export_format completion
 	top_keys top_scrolled top_count top_of_nobody top_without_terminal
 	library_apart
