@@ -5,11 +5,15 @@
  *	duktape script WORKLOAD	a script runs to its result inside its heap
  *	duktape endless SCRIPT	a script that allocates without end gets an error
  *	duktape pair WORKLOAD	two scripts at once do not disturb each other
+ *	duktape tenants WORKLOAD SCRIPT
+ *				a server: three tenants, of whom one runs a
+ *				script that allocates without end, see below
  *
  * Each prints one line with what it saw, or says on standard error what is wrong
  * and exits with 1.
  */
 #include <pthread.h>
+#include <stdatomic.h>
 
 #include <heapdev-duktape.h>
 
@@ -47,15 +51,22 @@ struct script {
 
 /* Scripts */
 
+/* No demonstration has more scripts. */
+#define NR_SCRIPTS	3
+#define SCRIPT_BYTES	65536
+
 static void script_read(struct script *script, const char *path)
 {
+	static char texts[NR_SCRIPTS][SCRIPT_BYTES];
+	static unsigned int nr_texts;
 	FILE *file = fopen(path, "r");
-	static char text[65536];
+	char *text;
 
-	if (!file)
+	if (!file || nr_texts == NR_SCRIPTS)
 		fail("%s: cannot be opened", path);
+	text = texts[nr_texts++];
 	script->text = text;
-	script->length = fread(text, 1, sizeof(text), file);
+	script->length = fread(text, 1, SCRIPT_BYTES, file);
 	if (ferror(file) || !feof(file))
 		fail("%s: cannot be read as a whole", path);
 	fclose(file);
@@ -142,14 +153,24 @@ static void script_run(struct script *script)
 
 /* Engines */
 
-static void engine_start(struct script *script)
+static void heap_start(struct script *script, SIZE_T max_bytes)
 {
-	script->heap = HeapCreate(HEAP_NO_SERIALIZE, 0, HEAP_BYTES);
+	script->heap = HeapCreate(HEAP_NO_SERIALIZE, 0, max_bytes);
 	if (!script->heap)
 		fail("no heap, error %u", GetLastError());
+}
+
+static void engine_start_in_heap(struct script *script)
+{
 	script->engine = HeapdevDuktapeCreate(script->heap, NULL);
 	if (!script->engine)
 		fail("no engine, error %u", GetLastError());
+}
+
+static void engine_start(struct script *script)
+{
+	heap_start(script, HEAP_BYTES);
+	engine_start_in_heap(script);
 }
 
 static HEAP_SUMMARY engine_usage(const struct script *script)
@@ -158,18 +179,24 @@ static HEAP_SUMMARY engine_usage(const struct script *script)
 
 	if (!HeapSummary(script->heap, 0, &usage))
 		fail("no summary, error %u", GetLastError());
+	/* The maximum, and the limit that the operator sets, too. */
 	if (usage.cbCommitted > HEAP_BYTES)
 		fail("the heap has %zu bytes, more than its maximum",
 		     usage.cbCommitted);
 	return usage;
 }
 
-static void engine_end(struct script *script)
+static void engine_leave_heap(struct script *script)
 {
 	duk_destroy_heap(script->engine);
 	if (engine_usage(script).cbAllocated)
 		fail("the engine left %zu bytes in its heap",
 		     engine_usage(script).cbAllocated);
+}
+
+static void engine_end(struct script *script)
+{
+	engine_leave_heap(script);
 	if (!HeapDestroy(script->heap))
 		fail("HeapDestroy, error %u", GetLastError());
 }
@@ -345,6 +372,90 @@ static void demo_pair(const char *path)
 	       strstr(pair[1].result, "checksum"));
 }
 
+/*
+ * The server. Each tenant has a thread, and a heap that grows without a maximum
+ * of its own: its limit is the operator's affair, who sets and changes it from
+ * outside. The server says "ready" when the heaps are there, waits for a line,
+ * and then runs each tenant's script again and again until its input ends, and
+ * once more after that.
+ */
+struct tenant {
+	struct script script;
+	unsigned int nr_results;
+	unsigned int nr_failures;
+	size_t last_kib;	/* committed when the last script ended */
+};
+
+static atomic_bool tenants_end;
+
+static void tenant_run_script(struct tenant *tenant)
+{
+	struct script *script = &tenant->script;
+
+	engine_start_in_heap(script);
+	script_run(script);
+	tenant->last_kib = engine_usage(script).cbCommitted / 1024;
+	engine_leave_heap(script);
+	if (!script->failed) {
+		script_check(script, WORKLOAD_RESULT);
+		tenant->nr_results++;
+	} else if (is_out_of_memory(script->result)) {
+		tenant->nr_failures++;
+	} else {
+		fail("a script ended with \"%s\"", script->result);
+	}
+}
+
+static void *tenant_thread(void *arg)
+{
+	while (!tenants_end)
+		tenant_run_script(arg);
+	tenant_run_script(arg);
+	return NULL;
+}
+
+static void tenants_run(struct tenant *tenants, unsigned int nr)
+{
+	pthread_t threads[3];
+	unsigned int i;
+
+	for (i = 0; i < nr; i++) {
+		if (pthread_create(&threads[i], NULL, tenant_thread, &tenants[i]))
+			fail("no thread");
+	}
+	while (getchar() != EOF)
+		;
+	tenants_end = true;
+	for (i = 0; i < nr; i++)
+		pthread_join(threads[i], NULL);
+}
+
+static void demo_tenants(const char *workload, const char *endless)
+{
+	struct tenant tenants[3] = {
+		{ .script.seed = 1 }, { .script.seed = 1 }, { .script.seed = 1 },
+	};
+	char line[16];
+	int i;
+
+	script_read(&tenants[0].script, workload);
+	script_read(&tenants[1].script, workload);
+	script_read(&tenants[2].script, endless);
+	for (i = 0; i < 3; i++)
+		heap_start(&tenants[i].script, 0);
+	puts("ready");
+	fflush(stdout);
+	if (!fgets(line, sizeof(line), stdin))
+		fail("nobody says when to begin");
+	tenants_run(tenants, 3);
+	if (tenants[0].nr_failures || tenants[1].nr_failures)
+		fail("a tenant suffered from another");
+	if (tenants[2].nr_results)
+		fail("the endless script ended");
+	printf("%u %u %u %zu\n", tenants[0].nr_results, tenants[1].nr_results,
+	       tenants[2].nr_failures, tenants[2].last_kib);
+}
+
 int main(int argc, char **argv)
 {
 	static const struct {
@@ -363,6 +474,11 @@ int main(int argc, char **argv)
 			return 0;
 		}
 	}
-	fprintf(stderr, "usage: duktape script|endless|pair SCRIPT\n");
+	if (argc == 4 && !strcmp(argv[1], "tenants")) {
+		demo_tenants(argv[2], argv[3]);
+		return 0;
+	}
+	fprintf(stderr, "usage: duktape script|endless|pair SCRIPT\n"
+			"       duktape tenants WORKLOAD SCRIPT\n");
 	return 2;
 }
