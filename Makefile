@@ -33,7 +33,7 @@ help:
 	@echo 'make bench        the benchmarks, in a virtual machine with counted time'
 	@echo 'make scale        100000 heaps at once, in a virtual machine of 4 GiB'
 	@echo 'make check        what static checkers find'
-	@echo 'make fuzz         the bookkeeping of blocks under libFuzzer, for SECONDS=60'
+	@echo 'make fuzz         the bookkeeping of blocks, then the calls, for SECONDS=60 each'
 	@echo 'make check-wine   the library beside Wine, the same programs on both'
 	@echo 'sudo make load    build for the running kernel, load, run the demonstrations'
 	@echo 'sudo make unload  take the module out of the running kernel'
@@ -121,8 +121,9 @@ check: deps-build deps-check deps-programs $(addprefix deps-headers-,$(KERNEL)) 
 	@$(MAKE) -C libheapdev check
 	@$(MAKE) -s -C libheapdev-admin check
 
-fuzz: deps-fuzz
+fuzz: deps-fuzz deps-build deps-vm deps-headers-debug
 	@$(MAKE) -C selftests/block fuzz SECONDS=$(SECONDS)
+	@selftests/fuzz/run $(SECONDS)
 
 check-wine: module-$(newest) lib deps-vm deps-wine
 	@$(MAKE) -s -C selftests/wine

@@ -715,7 +715,7 @@ TEST_F(device, no_file_contents)
  * One thread calls, another makes the answer's page read-only and writable all
  * the time: the block exists if and only if the caller was told its address.
  */
-#define RACE_CALLS	3000
+#define RACE_CALLS	scaled(3000)
 
 struct answer_race {
 	struct privheap_alloc *arg;

@@ -204,7 +204,7 @@ TEST_F_TIMEOUT(random, calls, 300)
 	unsigned int i;
 	int ret;
 
-	for (i = 0; i < NR_RANDOM_CALLS; i++) {
+	for (i = 0; i < scaled(NR_RANDOM_CALLS); i++) {
 		ret = model_step(&model, &self->heap);
 		if (ret != variant->err) {
 			ASSERT_EQ(0, ret);
@@ -286,7 +286,7 @@ TEST_F_TIMEOUT(threads, share_heap, 300)
 		workers[i].heap = &heap;
 		workers[i].model.random = 77 + i;
 		workers[i].model.seed = i * 100000;
-		workers[i].nr_calls = 2000;
+		workers[i].nr_calls = scaled(2000);
 		ASSERT_EQ(0, pthread_create(&workers[i].thread, NULL, worker_run,
 					    &workers[i]));
 	}

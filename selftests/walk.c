@@ -557,7 +557,7 @@ TEST_F_TIMEOUT(walk, while_others_change, 120)
 	ASSERT_EQ(0, heap_create(&changer.heap, self->fd));
 	ASSERT_EQ(0, pthread_create(&changer.thread, NULL, change_heap,
 				    &changer));
-	for (i = 0; i < 3000 || !nr_ends; i++) {
+	for (i = 0; i < scaled(3000) || !nr_ends; i++) {
 		ret = heap_walk(&changer.heap, ret > 0 ? &entries[ret - 1] : NULL,
 				entries, ARRAY_SIZE(entries));
 		if (ret < 0) {
