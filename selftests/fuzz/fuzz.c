@@ -234,12 +234,24 @@ static void insert_step(struct program *program, unsigned int i, struct step ste
 static void change_step(struct step *step)
 {
 	switch (rnd(6)) {
-	case 0: step->heap = rnd(3); break;
-	case 1: step->block = rnd(256); break;
-	case 2: step->flags ^= 1 << rnd(8); break;
-	case 3: step->x ^= 1U << rnd(32); break;
-	case 4: step->y ^= 1U << rnd(32); break;
-	case 5: step->x = rnd(1ULL << 32); break;
+	case 0:
+		step->heap = rnd(3);
+		break;
+	case 1:
+		step->block = rnd(256);
+		break;
+	case 2:
+		step->flags ^= 1 << rnd(8);
+		break;
+	case 3:
+		step->x ^= 1U << rnd(32);
+		break;
+	case 4:
+		step->y ^= 1U << rnd(32);
+		break;
+	case 5:
+		step->x = rnd(1ULL << 32);
+		break;
 	}
 }
 
