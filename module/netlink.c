@@ -8,7 +8,6 @@
  * key and remembers the next one, so what exists throughout is in it exactly
  * once.
  */
-#include <linux/capability.h>
 #include <linux/pid.h>
 #include <linux/sched/signal.h>
 
@@ -398,13 +397,13 @@ static void ph_limit_read_change(struct nlattr **attrs,
  * limit makes it.
  */
 static struct ph_limit *ph_limit_to_set(const struct ph_asker *asker,
-					struct genl_info *info, bool any)
+					struct genl_info *info)
 {
 	struct nlattr *scope = info->attrs[PRIVHEAP_A_LIMIT_SCOPE];
 	struct nlattr *key = info->attrs[PRIVHEAP_A_LIMIT_KEY];
 	kuid_t uid;
 
-	if (any && asker->sees_all && scope && key &&
+	if (asker->sets_any && asker->sees_all && scope && key &&
 	    nla_get_u32(scope) == PRIVHEAP_SCOPE_USER) {
 		uid = make_kuid(asker->user_ns,
 				min_t(u64, nla_get_u64(key), U32_MAX));
@@ -414,7 +413,7 @@ static struct ph_limit *ph_limit_to_set(const struct ph_asker *asker,
 	return ph_limit_named(asker, info->attrs, info->extack);
 }
 
-static int ph_limit_apply(struct ph_limit *limit, bool any,
+static int ph_limit_apply(struct ph_limit *limit, const struct ph_asker *asker,
 			  struct genl_info *info)
 {
 	struct nlattr **attrs = info->attrs;
@@ -422,7 +421,7 @@ static int ph_limit_apply(struct ph_limit *limit, bool any,
 	struct ph_limit_change change;
 	int err = 0;
 
-	if (!any && !uid_valid(ph_limit_owner(limit)))
+	if (!asker->sets_any && !uid_valid(ph_limit_owner(limit)))
 		return PH_REFUSE(info->extack, attrs[PRIVHEAP_A_LIMIT_SCOPE],
 				 EPERM, "that needs CAP_SYS_RESOURCE");
 	ph_limit_read_change(attrs, &change);
@@ -430,7 +429,7 @@ static int ph_limit_apply(struct ph_limit *limit, bool any,
 		return PH_REFUSE(info->extack, NULL, EINVAL, "nothing to set");
 	if (change.set)
 		err = ph_limit_set(limit, &change,
-				   any ? PH_LIMIT_ANY : PH_LIMIT_LOWER);
+				   asker->sets_any ? PH_LIMIT_ANY : PH_LIMIT_LOWER);
 	if (err == -EPERM)
 		GENL_SET_ERR_MSG(info, "to allow more needs CAP_SYS_RESOURCE");
 	if (err == -EINVAL)
@@ -442,22 +441,18 @@ static int ph_limit_apply(struct ph_limit *limit, bool any,
 
 static int ph_limit_set_doit(struct sk_buff *skb, struct genl_info *info)
 {
-	bool any = netlink_capable(skb, CAP_SYS_RESOURCE);
 	struct ph_limit *limit;
 	struct ph_asker asker;
 	int err;
 
 	ph_asker_init(&asker, skb);
-	limit = ph_limit_to_set(&asker, info, any);
+	limit = ph_limit_to_set(&asker, info);
 	if (IS_ERR(limit))
 		return PTR_ERR(limit);
-	err = ph_limit_apply(limit, any, info);
+	err = ph_limit_apply(limit, &asker, info);
 	ph_limit_put(limit);
 	return err;
 }
-
-#define PH_POLICY(name)							\
-	.policy = name, .maxattr = ARRAY_SIZE(name) - 1
 
 static const struct genl_ops ph_ops[] = {
 	{
@@ -465,37 +460,43 @@ static const struct genl_ops ph_ops[] = {
 		.doit	= ph_heap_get_doit,
 		.start	= ph_heap_list_start,
 		.dumpit	= ph_heap_list_dumpit,
-		PH_POLICY(ph_nla_heap_get),
+		.policy	= ph_nla_heap_get,
+		.maxattr = ARRAY_SIZE(ph_nla_heap_get) - 1,
 	},
 	{
 		.cmd	= PRIVHEAP_CMD_LIMIT_GET,
 		.doit	= ph_limit_get_doit,
 		.start	= ph_limit_list_start,
 		.dumpit	= ph_limit_list_dumpit,
-		PH_POLICY(ph_nla_limit_get),
+		.policy	= ph_nla_limit_get,
+		.maxattr = ARRAY_SIZE(ph_nla_limit_get) - 1,
 	},
 	{
 		.cmd	= PRIVHEAP_CMD_LIMIT_SET,
 		.doit	= ph_limit_set_doit,
-		PH_POLICY(ph_nla_limit_set),
+		.policy	= ph_nla_limit_set,
+		.maxattr = ARRAY_SIZE(ph_nla_limit_set) - 1,
 	},
 	{
 		.cmd	= PRIVHEAP_CMD_MAP_GET,
 		.start	= ph_map_list_start,
 		.dumpit	= ph_map_list_dumpit,
-		PH_POLICY(ph_nla_map_get),
+		.policy	= ph_nla_map_get,
+		.maxattr = ARRAY_SIZE(ph_nla_map_get) - 1,
 	},
 	{
 		.cmd	= PRIVHEAP_CMD_REGION_GET,
 		.start	= ph_region_list_start,
 		.dumpit	= ph_region_list_dumpit,
-		PH_POLICY(ph_nla_region_get),
+		.policy	= ph_nla_region_get,
+		.maxattr = ARRAY_SIZE(ph_nla_region_get) - 1,
 	},
 	{
 		.cmd	= PRIVHEAP_CMD_CLASS_GET,
 		.start	= ph_class_list_start,
 		.dumpit	= ph_class_list_dumpit,
-		PH_POLICY(ph_nla_class_get),
+		.policy	= ph_nla_class_get,
+		.maxattr = ARRAY_SIZE(ph_nla_class_get) - 1,
 	},
 	{
 		/* Without a policy: it has no attributes. */

@@ -20,6 +20,7 @@
  * @user_ns: how user ids are written; that of who opened the socket, so it stays
  * @uid: whose nodes it may see; INVALID_UID for nobody's
  * @sees_all: it may see everything
+ * @sets_any: it may set any limit that it sees
  * @is_init: process ids are written as the initial namespace has them, else as
  *	the current task does
  */
@@ -27,6 +28,7 @@ struct ph_asker {
 	struct user_namespace *user_ns;
 	kuid_t uid;
 	bool sees_all;
+	bool sets_any;
 	bool is_init;
 };
 

@@ -8,7 +8,8 @@
  *
  * Who asks is two at once: who opened the socket, and who sent the request. A
  * program that lets itself be handed a socket, say as its standard output, must
- * not lend its rights to who made that. So both must have the right.
+ * not lend its rights to who made that. So both must have the right, also where
+ * netlink_capable() would trust the sender alone.
  */
 #include <linux/capability.h>
 #include <linux/cred.h>
@@ -18,6 +19,16 @@
 #include <net/sock.h>
 
 #include "netlink.h"
+
+static bool ph_opener_can(const struct file *filp, int cap)
+{
+	return file_ns_capable(filp, &init_user_ns, cap);
+}
+
+static bool ph_sender_can(int cap)
+{
+	return ns_capable_noaudit(&init_user_ns, cap);
+}
 
 /**
  * ph_asker_init - find out who asks
@@ -30,12 +41,14 @@ void ph_asker_init(struct ph_asker *asker, struct sk_buff *skb)
 {
 	struct sock *sk = NETLINK_CB(skb).sk;
 	struct file *filp = sk->sk_socket->file;
-	bool opener = file_ns_capable(filp, &init_user_ns, CAP_SYS_PTRACE);
-	bool sender = ns_capable_noaudit(&init_user_ns, CAP_SYS_PTRACE);
+	bool opener = ph_opener_can(filp, CAP_SYS_PTRACE);
+	bool sender = ph_sender_can(CAP_SYS_PTRACE);
 
 	asker->user_ns = sk_user_ns(sk);
 	asker->is_init = false;
 	asker->sees_all = opener && sender;
+	asker->sets_any = ph_opener_can(filp, CAP_SYS_RESOURCE) &&
+			  ph_sender_can(CAP_SYS_RESOURCE);
 	if (opener)
 		asker->uid = current_euid();
 	else if (sender || uid_eq(filp->f_cred->euid, current_euid()))

@@ -3,6 +3,8 @@
  * Netlink: heaps and limits seen and set from outside, what malformed requests
  * and those without a right get, and that nothing changes then.
  */
+#include <pthread.h>
+
 #include "kselftest_harness.h"
 #include "netlink_util.h"
 
@@ -197,6 +199,190 @@ TEST_F(netlink, get_limit_of_each_scope)
 	EXPECT_EQ(NULL, answer.attrs[PRIVHEAP_A_LIMIT_UID]);
 	EXPECT_NE(PRIVHEAP_LIMIT_NONE,
 		  nl_number(answer.attrs[PRIVHEAP_A_LIMIT_HARD_BYTES]));
+}
+
+/* Set */
+
+static int set_limit(struct nl *nl, __u32 scope, __u64 key, int attr,
+		     __u64 value)
+{
+	struct nl_msg msg;
+
+	nl_begin(nl, &msg, PRIVHEAP_CMD_LIMIT_SET, NLM_F_ACK);
+	nl_add_u32(&msg, PRIVHEAP_A_LIMIT_SCOPE, scope);
+	nl_add_u64(&msg, PRIVHEAP_A_LIMIT_KEY, key);
+	nl_add(&msg, attr, &value,
+	       attr == PRIVHEAP_A_LIMIT_RESET ? 0 : sizeof(value));
+	return nl_ask(nl, &msg, NULL, NULL);
+}
+
+/* Lowered below the usage, a limit takes nothing away and lets nothing through. */
+TEST_F(netlink, set_limit_while_the_heap_runs)
+{
+	__u64 serial = self->stat.out_serial;
+	struct nl_msg answer;
+	char *block, *other;
+
+	ASSERT_EQ(0, block_alloc(&self->heap, MIB / 4, &block));
+	ASSERT_EQ(0, set_limit(&self->nl, PRIVHEAP_SCOPE_HEAP, serial,
+			       PRIVHEAP_A_LIMIT_HARD_BYTES, MIB / 8));
+	memset(block, 1, MIB / 4);
+	EXPECT_EQ(-EDQUOT, block_alloc(&self->heap, MIB / 16, &other));
+	ASSERT_EQ(0, set_limit(&self->nl, PRIVHEAP_SCOPE_HEAP, serial,
+			       PRIVHEAP_A_LIMIT_HARD_BYTES,
+			       PRIVHEAP_LIMIT_NONE));
+	EXPECT_EQ(0, block_alloc(&self->heap, MIB / 2, &other));
+	ASSERT_EQ(0, get_limit(&self->nl, PRIVHEAP_SCOPE_HEAP, serial, &answer));
+	EXPECT_LIMIT(HARD_BYTES, PRIVHEAP_LIMIT_NONE);
+	EXPECT_LIMIT(NR_FAILURES, 1);
+}
+
+TEST_F(netlink, set_soft_and_grace)
+{
+	__u64 serial = self->stat.out_serial;
+	struct nl_msg answer;
+
+	ASSERT_EQ(0, set_limit(&self->nl, PRIVHEAP_SCOPE_HEAP, serial,
+			       PRIVHEAP_A_LIMIT_SOFT_BYTES, MIB / 4));
+	ASSERT_EQ(0, set_limit(&self->nl, PRIVHEAP_SCOPE_HEAP, serial,
+			       PRIVHEAP_A_LIMIT_GRACE_BYTES, MIB / 8));
+	ASSERT_EQ(0, get_limit(&self->nl, PRIVHEAP_SCOPE_HEAP, serial, &answer));
+	EXPECT_LIMIT(HARD_BYTES, MIB / 2);
+	EXPECT_LIMIT(SOFT_BYTES, MIB / 4);
+	EXPECT_LIMIT(GRACE_BYTES, MIB / 8);
+}
+
+TEST_F(netlink, reset_counters)
+{
+	__u64 serial = self->stat.out_serial;
+	struct nl_msg answer;
+	size_t largest;
+	char *block;
+
+	ASSERT_EQ(0, block_alloc(&self->heap, MIB / 4, &block));
+	ASSERT_EQ(-EDQUOT, block_alloc(&self->heap, MIB / 2, &block));
+	ASSERT_EQ(0, get_limit(&self->nl, PRIVHEAP_SCOPE_HEAP, serial, &answer));
+	EXPECT_LIMIT(NR_FAILURES, 1);
+	ASSERT_EQ(0, block_free(&self->heap, block));
+	ASSERT_EQ(0, heap_compact(&self->heap, &largest));
+	ASSERT_EQ(0, set_limit(&self->nl, PRIVHEAP_SCOPE_HEAP, serial,
+			       PRIVHEAP_A_LIMIT_RESET, 0));
+	ASSERT_EQ(0, get_limit(&self->nl, PRIVHEAP_SCOPE_HEAP, serial, &answer));
+	EXPECT_LIMIT(NR_FAILURES, 0);
+	EXPECT_LIMIT(NR_SOFT_HITS, 0);
+	EXPECT_LIMIT(HARD_BYTES, MIB / 2);
+	EXPECT_EQ(nl_number(answer.attrs[PRIVHEAP_A_LIMIT_USAGE_BYTES]),
+		  nl_number(answer.attrs[PRIVHEAP_A_LIMIT_PEAK_BYTES]));
+}
+
+/* The limits of a user can be set before there is one, and stay. */
+TEST_F(netlink, set_limit_of_an_absent_user)
+{
+	struct nl_msg answer;
+
+	EXPECT_EQ(-ENOENT, get_limit(&self->nl, PRIVHEAP_SCOPE_USER, 4321,
+				     &answer));
+	ASSERT_EQ(0, set_limit(&self->nl, PRIVHEAP_SCOPE_USER, 4321,
+			       PRIVHEAP_A_LIMIT_HARD_BYTES, MIB));
+	ASSERT_EQ(0, get_limit(&self->nl, PRIVHEAP_SCOPE_USER, 4321, &answer));
+	EXPECT_LIMIT(HARD_BYTES, MIB);
+	EXPECT_LIMIT(USAGE_BYTES, 0);
+	EXPECT_LIMIT(UID, 4321);
+}
+
+/* Lists */
+
+#define NR_STAYING	400
+
+struct churn {
+	int fd;
+	bool stop;
+};
+
+static void *churn(void *arg)
+{
+	struct churn *churn = arg;
+	struct heap heap;
+
+	while (!__atomic_load_n(&churn->stop, __ATOMIC_RELAXED)) {
+		if (heap_create(&heap, churn->fd, .max_bytes = MIB) ||
+		    heap_destroy(&heap))
+			return (void *)1;
+	}
+	return NULL;
+}
+
+/* Serial numbers that must be in a list, in its order, and how many were. */
+struct census {
+	const __u64 *serials;
+	unsigned int nr_found;
+	__u64 last;
+	bool sorted;
+};
+
+static int census_visit(const struct nl_msg *msg, void *arg)
+{
+	struct census *census = arg;
+	__u64 serial = nl_number(msg->attrs[PRIVHEAP_A_HEAP_SERIAL]);
+
+	census->sorted = census->sorted && serial > census->last;
+	census->last = serial;
+	if (census->nr_found < NR_STAYING &&
+	    serial == census->serials[census->nr_found])
+		census->nr_found++;
+	return 0;
+}
+
+/* Whatever comes and goes, what stays is in the list exactly once. */
+TEST_F(netlink, list_while_heaps_come_and_go)
+{
+	struct churn arg = { .fd = self->fd };
+	__u64 serials[NR_STAYING];
+	struct privheap_stat stat;
+	unsigned int i, nr_disturbed = 0;
+	struct census census;
+	struct heap heap;
+	struct nl_msg msg;
+	pthread_t thread;
+	void *failed;
+
+	for (i = 0; i < NR_STAYING; i++) {
+		ASSERT_EQ(0, heap_create(&heap, self->fd, .max_bytes = MIB));
+		ASSERT_EQ(0, heap_stat(&heap, &stat));
+		serials[i] = stat.out_serial;
+	}
+	ASSERT_EQ(0, pthread_create(&thread, NULL, churn, &arg));
+	/* Until some of the lists were disturbed, and said so. */
+	for (i = 0; i < 10 || nr_disturbed < 3; i++) {
+		census = (struct census){ .serials = serials, .sorted = true };
+		nl_begin(&self->nl, &msg, PRIVHEAP_CMD_HEAP_GET, NLM_F_DUMP);
+		ASSERT_EQ(0, nl_ask(&self->nl, &msg, census_visit, &census));
+		ASSERT_EQ(NR_STAYING, census.nr_found);
+		ASSERT_TRUE(census.sorted);
+		nr_disturbed += !!(self->nl.flags & NLM_F_DUMP_INTR);
+	}
+	__atomic_store_n(&arg.stop, true, __ATOMIC_RELAXED);
+	ASSERT_EQ(0, pthread_join(thread, &failed));
+	EXPECT_EQ(NULL, failed);
+}
+
+/* A list that nobody reads to its end holds nothing up. */
+TEST_F(netlink, list_left_unread)
+{
+	struct nl_msg msg, answer;
+	struct heap heaps[100];
+	struct nl other;
+	unsigned int i;
+
+	for (i = 0; i < 100; i++)
+		ASSERT_EQ(0, heap_create(&heaps[i], self->fd, .max_bytes = MIB));
+	ASSERT_EQ(0, nl_open(&other));
+	nl_begin(&other, &msg, PRIVHEAP_CMD_HEAP_GET, NLM_F_DUMP);
+	ASSERT_EQ(0, nl_send(&other, &msg));
+	for (i = 0; i < 100; i++)
+		ASSERT_EQ(0, heap_destroy(&heaps[i]));
+	EXPECT_EQ(0, get_heap(&self->nl, self->stat.out_serial, &answer));
+	nl_close(&other);
 }
 
 TEST_HARNESS_MAIN

@@ -88,6 +88,17 @@ static inline void nl_add_u64(struct nl_msg *msg, __u16 type, __u64 value)
 	nl_add(msg, type, &value, sizeof(value));
 }
 
+/* What fills an attribute up must be zero: nobody is told what was there before. */
+static inline bool nl_padding_is_clean(const struct nlattr *attr)
+{
+	const char *from = (const char *)attr + attr->nla_len;
+	const char *end = (const char *)attr + NLA_ALIGN(attr->nla_len);
+
+	while (from < end && !*from)
+		from++;
+	return from == end;
+}
+
 /* Sorts attributes by type; false when they do not add up. */
 static inline bool nl_sort(const char *from, const char *end,
 			   const struct nlattr **attrs)
@@ -100,7 +111,8 @@ static inline bool nl_sort(const char *from, const char *end,
 		attr = (const void *)from;
 		type = attr->nla_type & NLA_TYPE_MASK;
 		if (end - from < NLA_HDRLEN || attr->nla_len < NLA_HDRLEN ||
-		    attr->nla_len > end - from || type >= NL_MAX_ATTRS)
+		    attr->nla_len > end - from || type >= NL_MAX_ATTRS ||
+		    !nl_padding_is_clean(attr))
 			return false;
 		attrs[type] = attr;
 	}
@@ -154,7 +166,7 @@ static inline int nl_read_error(struct nl *nl, const struct nlmsghdr *head)
 	if (!(head->nlmsg_flags & NLM_F_ACK_TLVS))
 		return error->error;
 	if (!(head->nlmsg_flags & NLM_F_CAPPED))
-		from += error->msg.nlmsg_len - sizeof(error->msg);
+		from += NLMSG_ALIGN(error->msg.nlmsg_len) - sizeof(error->msg);
 	if (!nl_sort(from, (const char *)head + head->nlmsg_len, attrs))
 		return -EPROTO;
 	if (attrs[NLMSGERR_ATTR_MSG])
