@@ -273,30 +273,29 @@ static const struct work {
 	{ }
 };
 
-static struct bench_case *make_cases(void)
+static struct bench_case cases[128];
+
+static void make_cases(void)
 {
 	const struct memory_kind *kind;
 	const struct work *work;
-	struct bench_case *cases = NULL, *c;
-	size_t nr = 0;
+	struct bench_case *c = cases;
 	char *name;
 
 	for (work = works; work->c.name; work++) {
 		for (kind = memory_kinds; kind->name; kind++) {
 			if (work->can && !work->can(kind))
 				continue;
-			cases = realloc(cases, (nr + 2) * sizeof(*cases));
-			if (!cases || asprintf(&name, "%s/%s", work->c.name,
-					       kind->name) < 0)
-				bench_die("memory");
-			c = &cases[nr++];
+			/* The last one has no name, and ends the table. */
+			if (c == &cases[sizeof(cases) / sizeof(cases[0]) - 1] ||
+			    asprintf(&name, "%s/%s", work->c.name, kind->name) < 0)
+				bench_die("too many cases");
 			*c = work->c;
 			c->name = name;
 			c->data = kind;
+			c++;
 		}
 	}
-	cases[nr] = (struct bench_case){ };
-	return cases;
 }
 
 static const struct bench_limit limits[] = {
@@ -307,12 +306,12 @@ static const struct bench_limit limits[] = {
 
 int main(int argc, char **argv)
 {
-	struct bench_subject subject = { "commit", NULL, limits };
+	static const struct bench_subject subject = { "commit", cases, limits };
 
 	page = page_bytes();
 	memory_init();
 	pthread_barrier_init(&start, NULL, NR_THREADS + 1);
 	pthread_barrier_init(&end, NULL, NR_THREADS + 1);
-	subject.cases = make_cases();
+	make_cases();
 	return bench_main(&subject, argc, argv);
 }

@@ -11,6 +11,7 @@
 #include <linux/sched/signal.h>
 
 #include "chunk.h"
+#include "trace.h"
 
 static unsigned long ph_count_committed(struct ph_region *region,
 					unsigned long first, unsigned long end)
@@ -62,6 +63,27 @@ static int ph_populate(struct ph_region *region, unsigned long first,
 	return 0;
 }
 
+/* All that can fail of a commit, of which @missing pages are news. */
+static int ph_commit_prepare(struct ph_region *region, unsigned long first,
+			     unsigned long end, unsigned long missing,
+			     bool backed)
+{
+	int err;
+
+	err = ph_limit_charge(region->heap, missing);
+	if (err)
+		return err;
+	err = ph_chunk_create_range(region, first, end);
+	if (!err && backed)
+		err = ph_table_check(region, first, end) ?:
+		      ph_populate(region, first, end);
+	if (err) {
+		ph_depopulate(region, first, end);
+		ph_limit_uncharge(region->heap, missing);
+	}
+	return err;
+}
+
 /**
  * ph_commit_pages - commit a range of pages
  * @region: of this region
@@ -87,18 +109,10 @@ int ph_commit_pages(struct ph_region *region, unsigned long first,
 	missing = nr - ph_count_committed(region, first, end);
 	if (!missing)
 		return 0;
-	err = ph_limit_charge(region->heap, missing);
+	err = ph_commit_prepare(region, first, end, missing, backed);
+	trace_privheap_page_commit(region, first, nr, missing, backed, err);
 	if (err)
 		return err;
-	err = ph_chunk_create_range(region, first, end);
-	if (!err && backed)
-		err = ph_table_check(region, first, end) ?:
-		      ph_populate(region, first, end);
-	if (err) {
-		ph_depopulate(region, first, end);
-		ph_limit_uncharge(region->heap, missing);
-		return err;
-	}
 	ph_for_each_chunk(region, index, chunk, first, end) {
 		part = ph_chunk_part(index, first, end);
 		mutex_lock(&chunk->lock);
@@ -139,6 +153,7 @@ static void ph_decommit_range(struct ph_region *region, unsigned long first,
 		cond_resched();
 	}
 	ph_limit_uncharge(region->heap, nr_committed);
+	trace_privheap_page_decommit(region, first, end - first, nr_committed);
 }
 
 /**
@@ -202,12 +217,16 @@ void ph_commit_exit(struct ph_region *region)
 		part = ph_chunk_part(index, 0, region->blocks.nr_pages);
 		nr_committed += ph_chunk_count(chunk, part);
 		ph_chunk_release(chunk, part);
+		ph_tally_keep(region->heap, chunk);
 		ph_chunk_free(chunk);
 		cond_resched();
 	}
 	xa_destroy(&region->chunks);
-	if (nr_committed)
-		ph_limit_uncharge(region->heap, nr_committed);
+	if (!nr_committed)
+		return;
+	ph_limit_uncharge(region->heap, nr_committed);
+	trace_privheap_page_decommit(region, 0, region->blocks.nr_pages,
+				     nr_committed);
 }
 
 /**

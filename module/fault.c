@@ -13,9 +13,12 @@
  */
 #include <linux/bitmap.h>
 #include <linux/mm.h>
+#include <linux/sched/clock.h>
 
 #include "chunk.h"
 #include "policy.h"
+#include "tally.h"
+#include "trace.h"
 
 /**
  * struct ph_fault - a fault being served
@@ -25,6 +28,7 @@
  * @part: the pages that are to become resident and mapped, @n among them; all
  *	are committed while the chunk's lock is held
  * @vmf: the kernel's view
+ * @touch: what was done
  */
 struct ph_fault {
 	struct ph_region *region;
@@ -32,6 +36,7 @@ struct ph_fault {
 	unsigned long n;
 	struct ph_part part;
 	struct vm_fault *vmf;
+	struct ph_touch touch;
 };
 
 static bool ph_fault_is_single(const struct ph_fault *fault)
@@ -102,8 +107,11 @@ static vm_fault_t ph_fault_map_locked(struct ph_fault *fault)
 				     fault->chunk->pages[fault->part.lo]);
 	else
 		err = ph_fault_map_part_locked(fault);
-	if (likely(!err) || err == -EBUSY)
+	if (likely(!err) || err == -EBUSY) {
+		ph_tally_count_locked(fault->region->heap, fault->chunk,
+				      &fault->touch);
 		return VM_FAULT_NOPAGE;
+	}
 	return WARN_ON_ONCE(err != -ENOMEM) ? VM_FAULT_SIGBUS : VM_FAULT_OOM;
 }
 
@@ -152,12 +160,50 @@ static vm_fault_t ph_fault_fill(struct ph_fault *fault, struct ph_batch *batch)
 	if (likely(test_bit(i, chunk->committed))) {
 		ph_fault_clip_locked(fault);
 		ph_chunk_fill_locked(chunk, (struct ph_part){ i, i + 1 }, batch);
+		if (likely(batch->next))
+			fault->touch.source = PRIVHEAP_SOURCE_FRESH;
 		if (!ph_fault_is_single(fault))
 			ph_chunk_fill_locked(chunk, fault->part, batch);
+		fault->touch.nr_pages = batch->next;
 		ret = ph_fault_map_locked(fault);
 	}
 	mutex_unlock(&chunk->lock);
 	return ret;
+}
+
+/* Inline, since a call with so much on the stack would be 1 % of a fault. */
+static __always_inline vm_fault_t ph_fault_handle(struct ph_fault *fault)
+{
+	struct ph_batch batch __uninitialized;	/* long, and filled as far as used */
+	struct ph_cgroup *cgroup = fault->region->heap->cgroup;
+	struct mem_cgroup *outer;
+	unsigned int nr;
+	vm_fault_t ret;
+	bool taken;
+
+	fault->chunk = ph_chunk_find(fault->region, fault->n);
+	if (!fault->chunk)
+		return VM_FAULT_SIGSEGV;
+	ret = ph_fault_look(fault, &nr);
+	if (ret)
+		return ret;
+	outer = ph_cgroup_enter(cgroup);
+	taken = ph_pool_take(&batch, nr, PH_GFP_PAGE);
+	ph_cgroup_leave(cgroup, outer);
+	if (!taken)
+		return VM_FAULT_OOM;
+	ret = ph_fault_fill(fault, &batch);
+	ph_pool_give(&batch);
+	return ret;
+}
+
+/* When a fault began, if somebody wants to know how long it takes. */
+static u64 ph_fault_clock(void)
+{
+	if (static_branch_unlikely(&ph_tally_times) ||
+	    trace_privheap_page_fault_enabled())
+		return local_clock();
+	return 0;
 }
 
 /**
@@ -175,26 +221,13 @@ vm_fault_t ph_fault_serve(struct ph_region *region, struct vm_fault *vmf)
 		.region = region,
 		.n = vmf->pgoff - region->pgoff,
 		.vmf = vmf,
+		.touch.source = PRIVHEAP_SOURCE_RESIDENT,
+		.touch.start_ns = ph_fault_clock(),
 	};
-	struct ph_batch batch __uninitialized;	/* long, and filled as far as used */
-	struct ph_cgroup *cgroup = region->heap->cgroup;
-	struct mem_cgroup *outer;
-	unsigned int nr;
-	vm_fault_t ret;
-	bool taken;
+	vm_fault_t ret = ph_fault_handle(&fault);
 
-	fault.chunk = ph_chunk_find(region, fault.n);
-	if (!fault.chunk)
-		return VM_FAULT_SIGSEGV;
-	ret = ph_fault_look(&fault, &nr);
-	if (ret)
-		return ret;
-	outer = ph_cgroup_enter(cgroup);
-	taken = ph_pool_take(&batch, nr, PH_GFP_PAGE);
-	ph_cgroup_leave(cgroup, outer);
-	if (!taken)
-		return VM_FAULT_OOM;
-	ret = ph_fault_fill(&fault, &batch);
-	ph_pool_give(&batch);
+	if (unlikely(fault.touch.start_ns))
+		ph_tally_time(region->heap, &fault.touch);
+	trace_privheap_page_fault(region, vmf->address, &fault.touch, ret);
 	return ret;
 }

@@ -19,6 +19,7 @@
 #include <linux/slab.h>
 
 #include "internal.h"
+#include "trace.h"
 
 /* No heap and no block can be larger. */
 static u64 ph_max_bytes(void)
@@ -98,6 +99,7 @@ void ph_file_publish(struct ph_file *file, struct ph_heap *heap)
 	__xa_store(&file->heaps, index, heap, GFP_KERNEL);
 	if (index < PH_FIRST_HEAPS)
 		rcu_assign_pointer(file->first_heaps[index], heap);
+	trace_privheap_heap_create(heap);
 	xa_unlock(&file->heaps);
 }
 
@@ -113,6 +115,7 @@ static struct ph_heap *ph_file_withdraw(struct ph_file *file, u64 id)
 		__xa_erase(&file->heaps, index);
 		if (index < PH_FIRST_HEAPS)
 			RCU_INIT_POINTER(file->first_heaps[index], NULL);
+		trace_privheap_heap_destroy(heap);
 	} else {
 		heap = NULL;
 	}

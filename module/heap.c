@@ -18,6 +18,7 @@
 
 #include "internal.h"
 #include "policy.h"
+#include "trace.h"
 
 /*
  * What a heap without pages costs the kernel: its structures, a file, an inode.
@@ -363,6 +364,8 @@ static int ph_heap_alloc_locked(struct ph_heap *heap,
 	err = ph_answer(answer, addr);
 	if (unlikely(err))
 		ph_heap_unplace_locked(heap, addr, spare);
+	else
+		trace_privheap_block_alloc(heap, addr, arg);
 	return err;
 }
 
@@ -464,13 +467,38 @@ static int ph_heap_transfer_locked(struct ph_region *src,
 	return 0;
 }
 
+/* Moves a block to a place where it has room for its new size. */
+static int ph_heap_move_locked(struct ph_heap *heap, struct ph_region *region,
+			       struct ph_block *block,
+			       const struct privheap_realloc *arg,
+			       struct ph_region **spare, u64 __user *answer)
+{
+	unsigned long addr;
+	int err;
+
+	err = ph_heap_place_locked(heap, arg->bytes, PH_BLOCK_ALIGN, spare, &addr);
+	if (err)
+		return err;
+	err = ph_heap_transfer_locked(region, block,
+				      ph_heap_find_region(heap, addr), addr,
+				      arg, answer);
+	if (err) {
+		ph_heap_unplace_locked(heap, addr, spare);
+		return err;
+	}
+	trace_privheap_block_realloc(heap, block->addr, block->bytes, addr,
+				     arg->bytes);
+	ph_heap_free_locked(heap, region, block, spare);
+	return 0;
+}
+
 static int ph_heap_realloc_locked(struct ph_heap *heap,
 				  const struct privheap_realloc *arg,
 				  struct ph_region **spare, u64 __user *answer)
 {
 	struct ph_region *region;
 	struct ph_block block;
-	unsigned long addr;
+	unsigned long bytes;
 	int err;
 
 	err = ph_heap_check_locked(heap);
@@ -481,21 +509,14 @@ static int ph_heap_realloc_locked(struct ph_heap *heap,
 		return err;
 	if (ph_block_is_guarded(&block))
 		return -EOPNOTSUPP;
+	bytes = block.bytes;
 	err = ph_heap_resize_locked(heap, region, &block, arg, answer);
+	if (!err)
+		trace_privheap_block_realloc(heap, arg->addr, bytes, arg->addr,
+					     arg->bytes);
 	if (err != -ENOSPC || arg->flags & PRIVHEAP_REALLOC_F_IN_PLACE)
 		return err;
-
-	err = ph_heap_place_locked(heap, arg->bytes, PH_BLOCK_ALIGN, spare, &addr);
-	if (err)
-		return err;
-	err = ph_heap_transfer_locked(region, &block,
-				      ph_heap_find_region(heap, addr), addr,
-				      arg, answer);
-	if (err)
-		ph_heap_unplace_locked(heap, addr, spare);
-	else
-		ph_heap_free_locked(heap, region, &block, spare);
-	return err;
+	return ph_heap_move_locked(heap, region, &block, arg, spare, answer);
 }
 
 /**
@@ -551,8 +572,10 @@ int ph_heap_free(struct ph_heap *heap, unsigned long addr)
 	err = ph_heap_check_locked(heap);
 	if (!err)
 		err = ph_heap_find_block(heap, addr, &region, &block);
-	if (!err)
+	if (!err) {
+		trace_privheap_block_free(heap, &block);
 		ph_heap_free_locked(heap, region, &block, &spare);
+	}
 	mutex_unlock(&heap->lock);
 	ph_heap_discard(heap, spare);
 	return err;
@@ -752,8 +775,10 @@ int ph_heap_policy(struct ph_heap *heap, const struct privheap_policy *arg)
 
 	mutex_lock(&heap->lock);
 	err = ph_heap_check_locked(heap);
-	if (!err)
+	if (!err) {
 		ph_policy_set(heap, arg->policy, arg->window_pages);
+		trace_privheap_policy_change(heap);
+	}
 	mutex_unlock(&heap->lock);
 	return err;
 }
@@ -886,6 +911,7 @@ void ph_heap_put(struct ph_heap *heap)
 	WARN_ON_ONCE(!list_empty(&heap->regions) ||
 		     atomic_long_read(&heap->limit.usage_pages));
 	ph_block_store_exit(&heap->store);
+	ph_tally_exit(heap);
 	mtree_destroy(&heap->others);
 	if (heap->filp)
 		ph_region_close(heap);

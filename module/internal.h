@@ -71,6 +71,11 @@
 /* Tables by scope have as many places. */
 #define PH_NR_SCOPES	(PRIVHEAP_SCOPE_CGROUP + 1)
 
+/* Faults are counted by source and order, and their times by powers of two. */
+#define PH_NR_ORDERS		10
+#define PH_NR_TALLIES		(PRIVHEAP_NR_SOURCES * PH_NR_ORDERS)
+#define PH_NR_LATENCIES		32
+
 /**
  * enum ph_chain - the chains of nodes above a heap
  * @PH_CHAIN_OWNER: process -> user -> system
@@ -293,6 +298,9 @@ enum ph_heap_state {
  * @next_pgoff: where the next region starts in @filp (@grow_lock)
  * @tables_base: of the region in which page tables are missing, and
  * @tables_index: of the chunk that they are missing for (@lock)
+ * @tally: what the chunks' counters do not hold any more; see tally.h (atomic)
+ * @latencies: of faults, by powers of two, once somebody asked (per CPU; constant
+ *	once set)
  * @charge: (@lock)
  * @limit: the heap's node; its parent is the process's, and held
  */
@@ -329,6 +337,8 @@ struct ph_heap {
 	struct ph_charge charge;
 	struct ph_limit limit;
 	struct ph_block_store store;
+	atomic64_t tally[PH_NR_TALLIES];
+	u64 __percpu *latencies;
 };
 
 /**
@@ -370,6 +380,7 @@ struct ph_region {
  * @has_tables: there are page tables for all of it (ph_heap.lock)
  * @committed: bit n is set when page n is committed (@lock; changed under
  *	ph_heap.lock as well, so either is enough to read it)
+ * @tally: faults, see tally.h (@lock)
  * @pages: the memory; NULL if not resident. Not set while the page is not
  *	committed, but inside ph_commit_pages() (@lock). Itself NULL in a chunk
  *	without committed pages (@lock and ph_heap.lock)
@@ -381,6 +392,7 @@ struct ph_chunk {
 	unsigned int nr_resident;
 	bool has_tables;
 	DECLARE_BITMAP(committed, PH_CHUNK_PAGES);
+	u8 tally[PH_NR_TALLIES];
 	struct page **pages;
 	struct page *few[];
 };
@@ -496,6 +508,12 @@ int ph_table_make(struct ph_heap *heap, struct ph_region *spare);
 
 /* fault.c */
 vm_fault_t ph_fault_serve(struct ph_region *region, struct vm_fault *vmf);
+
+/* tally.c */
+void ph_tally_exit(struct ph_heap *heap);
+void ph_tally_keep(struct ph_heap *heap, const struct ph_chunk *chunk);
+void ph_tally_faults(struct ph_heap *heap, u64 sums[PH_NR_TALLIES]);
+void ph_tally_latencies(struct ph_heap *heap, u64 sums[PH_NR_LATENCIES]);
 
 /* policy.c */
 int ph_policy_check(u32 id, u32 window_pages);

@@ -23,6 +23,7 @@
 #include <linux/mm.h>
 
 #include "internal.h"
+#include "trace.h"
 
 /* The values of a node that can be set. */
 struct ph_limit_values {
@@ -212,6 +213,7 @@ static void ph_limit_report_refusal(struct ph_heap *heap,
 {
 	atomic_long_inc(&refused->nr_failures);
 	ph_event_commit(PRIVHEAP_EVENT_LIMIT_HIT, heap, refused);
+	trace_privheap_limit_hit(heap, refused);
 }
 
 /* A commit of a heap crossed the soft limit of one of its nodes. */

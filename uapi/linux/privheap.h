@@ -58,6 +58,22 @@
 /* The version that PRIVHEAP_IOC_INFO reports; raised when calls are added. */
 #define PRIVHEAP_ABI_VERSION	1
 
+/**
+ * enum privheap_source - where a page that was touched had its memory from
+ * @PRIVHEAP_SOURCE_RESIDENT: it had some already, and was mapped
+ * @PRIVHEAP_SOURCE_FRESH: from the kernel
+ * @PRIVHEAP_SOURCE_RECYCLED: a heap of the process had given it up
+ * @PRIVHEAP_SOURCE_CLEARED: the same, and it had to be cleared
+ * @PRIVHEAP_NR_SOURCES: how many there are
+ */
+enum privheap_source {
+	PRIVHEAP_SOURCE_RESIDENT,
+	PRIVHEAP_SOURCE_FRESH,
+	PRIVHEAP_SOURCE_RECYCLED,
+	PRIVHEAP_SOURCE_CLEARED,
+	PRIVHEAP_NR_SOURCES,
+};
+
 #define PRIVHEAP_IOC_TYPE	0xBC
 
 #define PRIVHEAP_IOC_INFO	_IO(PRIVHEAP_IOC_TYPE, 0x00)
