@@ -44,11 +44,11 @@ help:
 	@echo 'make tools        the privheap command and libheapdev-admin, in build/bin/ and build/lib/'
 	@echo 'make selftests    the test programs, in build/selftests/'
 	@echo 'make demo         the demonstration programs'
-	@echo 'make debug-kernel the kernels "debug" and "kcsan", once a machine, 20 minutes'
+	@echo 'make debug-kernel the kernel "debug", once a machine, ten minutes'
 	@echo 'make deps         all packages that the targets above need'
 	@echo 'make clean        remove what was built'
 	@echo
-	@echo 'KERNEL=6.12       for one kernel only: 6.1, 6.12, debug (KASAN, lockdep and more), kcsan'
+	@echo 'KERNEL=6.12       for one kernel only: 6.1, 6.12, debug (KASAN, lockdep and more)'
 	@echo 'SUBJECT=heap      one subject of the tests only'
 	@echo 'TIME=wall         benchmarks by the clock, not by counted instructions'
 	@echo
@@ -63,8 +63,8 @@ deps: deps-build deps-tools deps-vm deps-programs deps-kselftest deps-check deps
 deps-%:
 	@scripts/deps $*
 
-deps-headers-debug deps-headers-kcsan:
-	@scripts/debug-kernel $(@:deps-headers-%=%)
+deps-headers-debug:
+	@scripts/debug-kernel debug
 
 deps-headers-running:
 	@scripts/deps headers-running || { echo 'The headers of the running kernel' \
@@ -91,7 +91,7 @@ demo: lib tools deps-programs
 	@$(MAKE) -C demo
 
 debug-kernel:
-	@scripts/debug-kernel debug kcsan
+	@scripts/debug-kernel debug
 
 # --- Use
 
