@@ -6,7 +6,8 @@
 #include "internal.h"
 
 int hd_backend_create(uint32_t flags, uint64_t initial_bytes,
-		      uint64_t max_bytes, uint64_t *id, void **base)
+		      uint64_t max_bytes, const HEAPDEV_OPTIONS *options,
+		      uint64_t *id, void **base)
 {
 	struct privheap_create arg = {
 		.size = sizeof(arg),
@@ -14,8 +15,15 @@ int hd_backend_create(uint32_t flags, uint64_t initial_bytes,
 		.initial_bytes = initial_bytes,
 		.max_bytes = max_bytes,
 	};
-	int err = hd_device_call(PRIVHEAP_IOC_CREATE, &arg);
+	int err;
 
+	if (options) {
+		arg.limit_bytes = options->LimitBytes;
+		arg.soft_bytes = options->SoftBytes;
+		arg.grace_bytes = options->GraceBytes;
+		arg.cgroup_fd = options->CgroupFd;
+	}
+	err = hd_device_call(PRIVHEAP_IOC_CREATE, &arg);
 	if (err)
 		return err;
 	*id = arg.out_heap;
@@ -54,7 +62,8 @@ int hd_backend_stat(uint64_t id, struct hd_usage *usage)
 	return 0;
 }
 
-int hd_backend_alloc(uint64_t id, uint32_t flags, size_t bytes, void **block)
+int hd_backend_alloc(uint64_t id, uint32_t flags, size_t bytes, void **block,
+		     DWORD *scopes)
 {
 	struct privheap_alloc arg = {
 		.size = sizeof(arg),
@@ -64,12 +73,16 @@ int hd_backend_alloc(uint64_t id, uint32_t flags, size_t bytes, void **block)
 	};
 	int err = hd_device_call(PRIVHEAP_IOC_ALLOC, &arg);
 
-	if (!err)
-		*block = (void *)(uintptr_t)arg.out_addr;
-	return err;
+	if (err)
+		return err;
+	*block = (void *)(uintptr_t)arg.out_addr;
+	if (arg.out_notice)
+		*scopes = arg.out_notice;
+	return 0;
 }
 
-int hd_backend_realloc(uint64_t id, uint32_t flags, void **block, size_t bytes)
+int hd_backend_realloc(uint64_t id, uint32_t flags, void **block, size_t bytes,
+		       DWORD *scopes)
 {
 	struct privheap_realloc arg = {
 		.size = sizeof(arg),
@@ -80,9 +93,12 @@ int hd_backend_realloc(uint64_t id, uint32_t flags, void **block, size_t bytes)
 	};
 	int err = hd_device_call(PRIVHEAP_IOC_REALLOC, &arg);
 
-	if (!err)
-		*block = (void *)(uintptr_t)arg.out_addr;
-	return err;
+	if (err)
+		return err;
+	*block = (void *)(uintptr_t)arg.out_addr;
+	if (arg.out_notice)
+		*scopes = arg.out_notice;
+	return 0;
 }
 
 int hd_backend_free(uint64_t id, void *block)
@@ -124,6 +140,32 @@ int hd_backend_walk(uint64_t id, const struct privheap_entry *after,
 	int err = hd_device_call(PRIVHEAP_IOC_WALK, &arg);
 
 	return err ? err : (int)arg.out_nr_entries;
+}
+
+int hd_backend_limit(uint64_t id, uint32_t flags, HEAPDEV_LIMITS *limits)
+{
+	struct privheap_limit arg = {
+		.size = sizeof(arg),
+		.flags = flags,
+		.heap = id,
+		.scope = id ? PRIVHEAP_SCOPE_HEAP : PRIVHEAP_SCOPE_PROCESS,
+		.hard_bytes = limits->HardBytes,
+		.soft_bytes = limits->SoftBytes,
+		.grace_bytes = limits->GraceBytes,
+	};
+	int err = hd_device_call(PRIVHEAP_IOC_LIMIT, &arg);
+
+	if (err)
+		return err;
+	limits->HardBytes = arg.out_hard_bytes;
+	limits->SoftBytes = arg.out_soft_bytes;
+	limits->GraceBytes = arg.out_grace_bytes;
+	limits->CeilingBytes = arg.out_ceiling_bytes;
+	limits->UsageBytes = arg.out_usage_bytes;
+	limits->PeakBytes = arg.out_peak_bytes;
+	limits->Failures = arg.out_nr_failures;
+	limits->SoftHits = arg.out_nr_soft_hits;
+	return 0;
 }
 
 int hd_backend_compact(uint64_t id, uint64_t *largest_free_bytes)

@@ -36,14 +36,14 @@ static int check_block_size(const struct hd_ref *ref, SIZE_T bytes)
 }
 
 static int resize(const struct hd_ref *ref, uint32_t flags, void **block,
-		  size_t bytes)
+		  size_t bytes, DWORD *scopes)
 {
 	int size_err = check_block_size(ref, bytes);
 	size_t old_bytes;
 	int err;
 
 	if (!size_err)
-		return hd_backend_realloc(ref->id, flags, block, bytes);
+		return hd_backend_realloc(ref->id, flags, block, bytes, scopes);
 	/* That there is no such block counts for more. */
 	err = hd_backend_size(ref->id, *block, &old_bytes);
 	return err ? err : size_err;
@@ -51,6 +51,7 @@ static int resize(const struct hd_ref *ref, uint32_t flags, void **block,
 
 LPVOID WINAPI HeapAlloc(HANDLE hHeap, DWORD dwFlags, SIZE_T dwBytes)
 {
+	struct hd_notice notice = { .scopes = 0 };
 	uint32_t flags = 0;
 	struct hd_ref ref;
 	void *block;
@@ -61,19 +62,27 @@ LPVOID WINAPI HeapAlloc(HANDLE hHeap, DWORD dwFlags, SIZE_T dwBytes)
 			    __builtin_return_address(0));
 	if (dwFlags & HEAP_ZERO_MEMORY)
 		flags |= PRIVHEAP_ALLOC_F_ZERO;
+	if (hd_limit_grace(dwFlags))
+		flags |= PRIVHEAP_ALLOC_F_GRACE;
 	err = check_block_size(&ref, dwBytes);
 	if (!err)
-		err = hd_backend_alloc(ref.id, flags, dwBytes, &block);
+		err = hd_backend_alloc(ref.id, flags, dwBytes, &block,
+				       &notice.scopes);
+	if (notice.scopes)
+		hd_limit_crossed(ref.heap, &notice);
 	hd_heap_leave(&ref);
 	if (err)
 		return fail(ref.flags, hd_error_from_call(err), dwBytes,
 			    __builtin_return_address(0));
+	if (notice.scopes)
+		hd_limit_tell(hHeap, &notice);
 	return block;
 }
 
 LPVOID WINAPI HeapReAlloc(HANDLE hHeap, DWORD dwFlags, LPVOID lpMem,
 			  SIZE_T dwBytes)
 {
+	struct hd_notice notice = { .scopes = 0 };
 	void *block = lpMem;
 	uint32_t flags = 0;
 	struct hd_ref ref;
@@ -90,11 +99,17 @@ LPVOID WINAPI HeapReAlloc(HANDLE hHeap, DWORD dwFlags, LPVOID lpMem,
 		flags |= PRIVHEAP_REALLOC_F_ZERO;
 	if (dwFlags & HEAP_REALLOC_IN_PLACE_ONLY)
 		flags |= PRIVHEAP_REALLOC_F_IN_PLACE;
-	err = resize(&ref, flags, &block, dwBytes);
+	if (hd_limit_grace(dwFlags))
+		flags |= PRIVHEAP_REALLOC_F_GRACE;
+	err = resize(&ref, flags, &block, dwBytes, &notice.scopes);
+	if (notice.scopes)
+		hd_limit_crossed(ref.heap, &notice);
 	hd_heap_leave(&ref);
 	if (err)
 		return fail(ref.flags, block_error(err, __func__, hHeap, lpMem),
 			    dwBytes, __builtin_return_address(0));
+	if (notice.scopes)
+		hd_limit_tell(hHeap, &notice);
 	return block;
 }
 

@@ -42,6 +42,7 @@ DWORD hd_error_from_call(int err)
 		return ERROR_INVALID_HANDLE;
 	case ENOENT:
 	case EINVAL:
+	case ERANGE:
 		return ERROR_INVALID_PARAMETER;
 	case EFAULT:
 		return ERROR_NOACCESS;

@@ -182,6 +182,7 @@ static int publish(HANDLE handle, uint64_t id, DWORD flags, uint64_t *buried)
 				      memory_order_relaxed);
 		atomic_store_explicit(&heap->compatibility, 0,
 				      memory_order_relaxed);
+		heap->soft_callback = NULL;
 		list_add_locked(heap);
 		/* Pairs with the load in hd_heap_enter(). */
 		atomic_store_explicit(&heap->id, id, memory_order_release);
@@ -248,16 +249,29 @@ void hd_heap_for_each(void (*function)(HANDLE handle))
 
 /* Win32 */
 
-static int create(DWORD options, SIZE_T initial_bytes, SIZE_T max_bytes,
-		  HANDLE *handle)
+/* What the kernel is to know of the flags of a new heap. */
+static uint32_t kernel_flags(DWORD flags, const HEAPDEV_OPTIONS *options)
 {
-	DWORD flags = options & CREATE_FLAGS;
+	uint32_t wanted = 0;
+
+	if (flags & HEAP_CREATE_ENABLE_EXECUTE)
+		wanted |= PRIVHEAP_CREATE_F_EXEC;
+	if (options && options->Flags & HEAPDEV_CREATE_BACKED)
+		wanted |= PRIVHEAP_CREATE_F_BACKED;
+	if (options && options->Flags & HEAPDEV_CREATE_CGROUP)
+		wanted |= PRIVHEAP_CREATE_F_CGROUP;
+	return wanted;
+}
+
+static int create(DWORD win32_flags, SIZE_T initial_bytes, SIZE_T max_bytes,
+		  const HEAPDEV_OPTIONS *options, HANDLE *handle)
+{
+	DWORD flags = win32_flags & CREATE_FLAGS;
 	uint64_t id, buried = 0;
 	int err;
 
-	err = hd_backend_create(flags & HEAP_CREATE_ENABLE_EXECUTE ?
-				PRIVHEAP_CREATE_F_EXEC : 0,
-				initial_bytes, max_bytes, &id, handle);
+	err = hd_backend_create(kernel_flags(flags, options), initial_bytes,
+				max_bytes, options, &id, handle);
 	if (err)
 		return err;
 	if (!max_bytes)
@@ -270,8 +284,8 @@ static int create(DWORD options, SIZE_T initial_bytes, SIZE_T max_bytes,
 	return err;
 }
 
-HANDLE WINAPI HeapCreate(DWORD flOptions, SIZE_T dwInitialSize,
-			 SIZE_T dwMaximumSize)
+static HANDLE create_heap(DWORD flags, SIZE_T initial_bytes, SIZE_T max_bytes,
+			  const HEAPDEV_OPTIONS *options)
 {
 	HANDLE handle;
 	int err;
@@ -281,12 +295,50 @@ HANDLE WINAPI HeapCreate(DWORD flOptions, SIZE_T dwInitialSize,
 		SetLastError(hd_error_from_open(err));
 		return NULL;
 	}
-	err = create(flOptions, dwInitialSize, dwMaximumSize, &handle);
+	err = create(flags, initial_bytes, max_bytes, options, &handle);
 	if (err) {
-		SetLastError(hd_error_from_call(err));
+		/* Of all calls, this one takes a descriptor of the program's. */
+		SetLastError(err == -EBADF ? ERROR_INVALID_PARAMETER :
+					     hd_error_from_call(err));
 		return NULL;
 	}
 	return handle;
+}
+
+HANDLE WINAPI HeapCreate(DWORD flOptions, SIZE_T dwInitialSize,
+			 SIZE_T dwMaximumSize)
+{
+	return create_heap(flOptions, dwInitialSize, dwMaximumSize, NULL);
+}
+
+/*
+ * A structure that is longer than this library's is one of a program that was built
+ * for a later one; what it does not know must be zero.
+ */
+static bool options_are_known(const HEAPDEV_OPTIONS *options)
+{
+	const unsigned char *tail = (const unsigned char *)options;
+	DWORD i;
+
+	if (options->cb < sizeof(*options) ||
+	    options->Flags & ~(HEAPDEV_CREATE_BACKED | HEAPDEV_CREATE_CGROUP))
+		return false;
+	if (options->CgroupFd && !(options->Flags & HEAPDEV_CREATE_CGROUP))
+		return false;
+	for (i = sizeof(*options); i < options->cb; i++)
+		if (tail[i])
+			return false;
+	return !options->Reserved;
+}
+
+HANDLE HeapdevCreate(DWORD flOptions, SIZE_T dwInitialSize,
+		     SIZE_T dwMaximumSize, const HEAPDEV_OPTIONS *options)
+{
+	if (options && !options_are_known(options)) {
+		SetLastError(ERROR_INVALID_PARAMETER);
+		return NULL;
+	}
+	return create_heap(flOptions, dwInitialSize, dwMaximumSize, options);
 }
 
 BOOL WINAPI HeapDestroy(HANDLE hHeap)

@@ -71,11 +71,17 @@ struct hd_usage {
 };
 
 int hd_backend_create(uint32_t flags, uint64_t initial_bytes,
-		      uint64_t max_bytes, uint64_t *id, void **base);
+		      uint64_t max_bytes, const HEAPDEV_OPTIONS *options,
+		      uint64_t *id, void **base);
 int hd_backend_destroy(uint64_t id);
 int hd_backend_stat(uint64_t id, struct hd_usage *usage);
-int hd_backend_alloc(uint64_t id, uint32_t flags, size_t bytes, void **block);
-int hd_backend_realloc(uint64_t id, uint32_t flags, void **block, size_t bytes);
+/* @scopes: PRIVHEAP_NOTICE_*; written only if there is something to tell. */
+int hd_backend_alloc(uint64_t id, uint32_t flags, size_t bytes, void **block,
+		     DWORD *scopes);
+int hd_backend_realloc(uint64_t id, uint32_t flags, void **block, size_t bytes,
+		       DWORD *scopes);
+/* Sets what @flags, PRIVHEAP_LIMIT_F_*, names, and reads all; @id 0: the process. */
+int hd_backend_limit(uint64_t id, uint32_t flags, HEAPDEV_LIMITS *limits);
 int hd_backend_free(uint64_t id, void *block);
 int hd_backend_size(uint64_t id, const void *block, size_t *bytes);
 int hd_backend_compact(uint64_t id, uint64_t *largest_free_bytes);
@@ -127,6 +133,8 @@ struct hd_heap {
 	_Atomic ULONG compatibility;	/* HeapCompatibilityInformation */
 	HANDLE handle;			/* (constant) */
 	struct hd_lock lock;
+	HEAPDEV_SOFT_CALLBACK soft_callback;	/* NULL: none (lock) */
+	void *soft_context;		/* for it (lock) */
 	struct hd_heap *next, *prev;	/* list of heaps (registry_mutex) */
 	struct hd_heap *next_object;	/* all objects (constant) */
 };
@@ -168,6 +176,36 @@ void hd_heap_for_each(void (*function)(HANDLE handle));
 void hd_heap_fork_prepare(void);
 void hd_heap_fork_parent(void);
 void hd_heap_fork_child(void);
+
+/* limit.c */
+
+/* A soft limit that was crossed, for who is to hear of it. */
+struct hd_notice {
+	DWORD scopes;			/* HEAPDEV_SOFT_*; 0: nothing to tell */
+	HEAPDEV_SOFT_CALLBACK callback;
+	void *context;
+};
+
+/* May a call with these flags use the grace? */
+bool hd_limit_grace(DWORD flags);
+
+/**
+ * hd_limit_crossed() - note whom to tell
+ * @heap: where it happened
+ * @notice: filled but for its scopes
+ *
+ * Context: The heap's lock is held, if it has one.
+ */
+void hd_limit_crossed(struct hd_heap *heap, struct hd_notice *notice);
+
+/**
+ * hd_limit_tell() - run the program's callback
+ * @heap: where it happened
+ * @notice: what, and whom to tell
+ *
+ * Context: The call holds no lock any more; the callback may do anything.
+ */
+void hd_limit_tell(HANDLE heap, const struct hd_notice *notice);
 
 /* error.c */
 

@@ -16,6 +16,7 @@
 #include <linux/pagemap.h>
 #include <linux/sched/mm.h>
 #include <linux/sched/signal.h>
+#include <linux/seq_file.h>
 #include <linux/slab.h>
 
 #include "internal.h"
@@ -705,6 +706,31 @@ static int ph_file_release(struct inode *inode, struct file *filp)
 	return 0;
 }
 
+/* In /proc/PID/fdinfo: what the heaps of the file amount to. */
+static void ph_file_show_fdinfo(struct seq_file *m, struct file *filp)
+{
+	struct ph_file *file = filp->private_data;
+	unsigned long nr = 0, reserved = 0, committed = 0, resident = 0;
+	struct ph_heap *heap;
+	unsigned long index;
+
+	rcu_read_lock();
+	xa_for_each(&file->heaps, index, heap) {
+		nr++;
+		reserved += READ_ONCE(heap->reserved_pages);
+		committed += atomic_long_read(&heap->limit.usage_pages);
+		resident += atomic_long_read(&heap->nr_resident);
+	}
+	rcu_read_unlock();
+	seq_printf(m, "privheap-heaps:\t%lu\n", nr);
+	seq_printf(m, "privheap-reserved:\t%lu kB\n",
+		   reserved << (PAGE_SHIFT - 10));
+	seq_printf(m, "privheap-committed:\t%lu kB\n",
+		   committed << (PAGE_SHIFT - 10));
+	seq_printf(m, "privheap-resident:\t%lu kB\n",
+		   resident << (PAGE_SHIFT - 10));
+}
+
 const struct file_operations ph_file_fops = {
 	.owner		= THIS_MODULE,
 	.open		= ph_file_open,
@@ -712,4 +738,5 @@ const struct file_operations ph_file_fops = {
 	.unlocked_ioctl	= ph_file_ioctl,
 	.compat_ioctl	= compat_ptr_ioctl,
 	.llseek		= noop_llseek,
+	.show_fdinfo	= ph_file_show_fdinfo,
 };

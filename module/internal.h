@@ -80,6 +80,7 @@
  * enum ph_chain - the chains of nodes above a heap
  * @PH_CHAIN_OWNER: process -> user -> system
  * @PH_CHAIN_CGROUP: the control group that the heap was put under, if it was
+ * @PH_NR_CHAINS: how many there are
  */
 enum ph_chain {
 	PH_CHAIN_OWNER,

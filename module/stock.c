@@ -43,12 +43,9 @@ struct ph_stock {
 static DEFINE_PER_CPU(struct ph_stock, ph_stocks[PH_NR_CHAINS]);
 
 /* It does no harm if the task moves on to another CPU. */
-static struct ph_stock *ph_stock_lock(enum ph_chain chain)
+static struct ph_stock *ph_stock_here(enum ph_chain chain)
 {
-	struct ph_stock *stock = raw_cpu_ptr(&ph_stocks[chain]);
-
-	spin_lock(&stock->lock);
-	return stock;
+	return raw_cpu_ptr(&ph_stocks[chain]);
 }
 
 static void ph_stock_remove_locked(struct ph_stock *stock,
@@ -110,7 +107,8 @@ bool ph_stock_take(enum ph_chain chain, struct ph_limit *limit,
 
 	if (nr_pages > PH_STOCK_PAGES)
 		return false;
-	stock = ph_stock_lock(chain);
+	stock = ph_stock_here(chain);
+	spin_lock(&stock->lock);
 	taken = stock->limit == limit && stock->nr_pages >= nr_pages;
 	if (!taken) {
 		taken = ph_stock_fill_locked(stock, limit, nr_pages);
@@ -139,7 +137,8 @@ bool ph_stock_put(enum ph_chain chain, struct ph_limit *limit,
 
 	if (nr_pages > PH_STOCK_PAGES)
 		return false;
-	stock = ph_stock_lock(chain);
+	stock = ph_stock_here(chain);
+	spin_lock(&stock->lock);
 	put = stock->limit == limit;
 	if (put) {
 		stock->nr_pages += nr_pages;

@@ -380,6 +380,39 @@ TEST_F(limits, process_usage_is_nothing_in_the_end)
 	EXPECT_LE(MIB, limit.out_peak_bytes);
 }
 
+/* A line of /proc/self/fdinfo/FD, or -1. */
+static long fdinfo_value(int fd, const char *name)
+{
+	char path[64], text[1024];
+	const char *line;
+
+	snprintf(path, sizeof(path), "/proc/self/fdinfo/%d", fd);
+	if (file_read(path, text, sizeof(text)) < 0)
+		return -1;
+	line = strstr(text, name);
+	return line ? strtol(line + strlen(name), NULL, 10) : -1;
+}
+
+TEST_F(limits, fdinfo_shows_totals)
+{
+	size_t page_kib = page_bytes() / KIB;
+	struct heap heap;
+	char *block;
+
+	EXPECT_EQ(1, fdinfo_value(self->fd, "privheap-heaps:"));
+	ASSERT_EQ(0, heap_create(&heap, self->fd, .max_bytes = MIB));
+	ASSERT_EQ(0, block_alloc(&heap, 10 * page_bytes(), &block));
+	memset(block, 1, 10 * page_bytes());
+	EXPECT_EQ(2, fdinfo_value(self->fd, "privheap-heaps:"));
+	EXPECT_EQ((self->heap.region_bytes + MIB) / KIB,
+		  fdinfo_value(self->fd, "privheap-reserved:"));
+	EXPECT_EQ(11 * page_kib, fdinfo_value(self->fd, "privheap-committed:"));
+	EXPECT_EQ(11 * page_kib, fdinfo_value(self->fd, "privheap-resident:"));
+	ASSERT_EQ(0, heap_destroy(&heap));
+	EXPECT_EQ(1, fdinfo_value(self->fd, "privheap-heaps:"));
+	EXPECT_EQ(page_kib, fdinfo_value(self->fd, "privheap-committed:"));
+}
+
 /* Many at once */
 
 #define NR_THREADS	8

@@ -105,6 +105,9 @@ typedef HANDLE		*PHANDLE;
 #define HEAP_PSEUDO_TAG_FLAG		0x8000
 #define HEAP_TAG_SHIFT			18
 
+/* Not of Windows: HeapAlloc() and HeapReAlloc() may use the grace, see below. */
+#define HEAPDEV_GRACE			0x80000000U
+
 /* Every block starts at a multiple of this many bytes. */
 #define MEMORY_ALLOCATION_ALIGNMENT	16
 
@@ -508,6 +511,141 @@ typedef struct _HEAP_SUMMARY {
  */
 HEAPDEV_API BOOL WINAPI HeapSummary(HANDLE hHeap, DWORD dwFlags,
 				    LPHEAP_SUMMARY lpSummary);
+
+/*
+ * Limits, which Windows does not have.
+ *
+ * A heap, and all heaps of a process together, have a hard limit, a soft limit
+ * and a grace. When the hard limit is reached HeapAlloc() fails with
+ * ERROR_NOT_ENOUGH_MEMORY. Crossing the soft limit runs a callback. The grace is the
+ * last bytes below the hard limit, which only those calls get that ask for it, so
+ * that a program whose allocations fail can still finish what it has begun.
+ */
+
+/* Flags of HEAPDEV_OPTIONS. */
+#define HEAPDEV_CREATE_BACKED	0x1U	/* HeapAlloc() answers NULL where a touch of
+					 * the block would be too much for the
+					 * machine or the memory cgroup */
+#define HEAPDEV_CREATE_CGROUP	0x2U	/* the heap is charged to CgroupFd */
+
+typedef struct _HEAPDEV_OPTIONS {
+	DWORD cb;		/* sizeof(HEAPDEV_OPTIONS), set by the caller */
+	DWORD Flags;		/* HEAPDEV_CREATE_* */
+	SIZE_T LimitBytes;	/* hard limit, rounded down to pages; 0: none */
+	SIZE_T SoftBytes;	/* soft limit, rounded down to pages; 0: none */
+	SIZE_T GraceBytes;	/* grace, rounded up to pages */
+	int CgroupFd;		/* of a directory in /sys/fs/cgroup that the caller
+				 * may write to; 0 without the flag */
+	DWORD Reserved;		/* 0 */
+} HEAPDEV_OPTIONS;
+
+/**
+ * HeapdevCreate() - make a private heap with limits
+ * @flOptions: as for HeapCreate()
+ * @dwInitialSize: as for HeapCreate(); taken from the limit, not from the grace
+ * @dwMaximumSize: as for HeapCreate()
+ * @options: what else; NULL for nothing. It may be longer than this library knows
+ *	it, if the rest is zero.
+ *
+ * Return: as HeapCreate(); NULL with ERROR_INVALID_PARAMETER, too, if @options has a
+ * wrong cb, an unknown flag, a soft limit or a grace above the limit, or no
+ * descriptor of a cgroup; with ERROR_ACCESS_DENIED if the cgroup may not be written
+ * to; with ERROR_NOT_SUPPORTED if it has no memory controller.
+ */
+HEAPDEV_API HANDLE HeapdevCreate(DWORD flOptions, SIZE_T dwInitialSize,
+				 SIZE_T dwMaximumSize,
+				 const HEAPDEV_OPTIONS *options);
+
+/* A value of HEAPDEV_LIMITS: no limit. */
+#define HEAPDEV_NO_LIMIT	((SIZE_T)-1)
+
+/* What HeapdevSetLimits() sets. */
+#define HEAPDEV_LIMIT_HARD	0x1U
+#define HEAPDEV_LIMIT_SOFT	0x2U
+#define HEAPDEV_LIMIT_GRACE	0x4U
+
+typedef struct _HEAPDEV_LIMITS {
+	DWORD cb;		/* sizeof(HEAPDEV_LIMITS), set by the caller */
+	SIZE_T HardBytes;	/* or HEAPDEV_NO_LIMIT */
+	SIZE_T SoftBytes;	/* or HEAPDEV_NO_LIMIT */
+	SIZE_T GraceBytes;
+	SIZE_T CeilingBytes;	/* how far HardBytes can be raised */
+	SIZE_T UsageBytes;	/* what counts against them now */
+	SIZE_T PeakBytes;	/* the most that ever did */
+	SIZE_T Failures;	/* how often the hard limit refused something */
+	SIZE_T SoftHits;	/* how often the soft limit was crossed */
+} HEAPDEV_LIMITS;
+
+/**
+ * HeapdevGetLimits() - read the limits of a heap
+ * @heap: the heap, or NULL for all heaps of the process together
+ * @limits: its cb must be sizeof(HEAPDEV_LIMITS); receives the rest
+ *
+ * Return: TRUE; or FALSE with ERROR_INVALID_PARAMETER (no structure, a wrong cb), or
+ * with ERROR_INVALID_HANDLE if @heap is no heap.
+ */
+HEAPDEV_API BOOL HeapdevGetLimits(HANDLE heap, HEAPDEV_LIMITS *limits);
+
+/**
+ * HeapdevSetLimits() - change limits
+ * @heap: the heap, or NULL for all heaps of the process together
+ * @which: HEAPDEV_LIMIT_*, one or more
+ * @limits: its cb must be sizeof(HEAPDEV_LIMITS); of the rest only what @which names
+ *	is read
+ *
+ * The hard limit can be raised up to the ceiling: what it was when the heap was made,
+ * or what an operator has set. Below what is used it takes nothing away, but
+ * allocations fail until enough was freed; the soft limit and the grace are
+ * lowered with it.
+ *
+ * Return: TRUE; or FALSE with ERROR_INVALID_PARAMETER (@which, @limits, a hard limit
+ * above the ceiling, a soft limit or a grace above the hard limit), with
+ * ERROR_NOT_ENOUGH_MEMORY for a value beyond the address space, or with
+ * ERROR_INVALID_HANDLE. Then nothing has changed.
+ */
+HEAPDEV_API BOOL HeapdevSetLimits(HANDLE heap, DWORD which,
+				  const HEAPDEV_LIMITS *limits);
+
+/* Whose soft limit it was: bits of the second argument of a callback. */
+#define HEAPDEV_SOFT_HEAP	0x02U
+#define HEAPDEV_SOFT_PROCESS	0x04U
+#define HEAPDEV_SOFT_USER	0x08U
+#define HEAPDEV_SOFT_SYSTEM	0x10U
+#define HEAPDEV_SOFT_CGROUP	0x20U
+
+typedef void (CALLBACK *HEAPDEV_SOFT_CALLBACK)(HANDLE heap, DWORD scopes,
+					       void *context);
+
+/**
+ * HeapdevSetSoftCallback() - have a function called when a soft limit is crossed
+ * @heap: by an allocation in this heap
+ * @callback: the function, or NULL for none
+ * @context: its third argument
+ *
+ * It is called in the thread whose HeapAlloc() or HeapReAlloc() did it, before that
+ * returns, with nothing locked but by the program itself. It may free blocks, change
+ * limits and allocate; it must return, and not destroy the heap, nor touch the block
+ * of a HeapReAlloc(). It is not called while a callback runs in the same thread. The
+ * last error is as it was afterwards.
+ *
+ * Return: TRUE; or FALSE with ERROR_INVALID_HANDLE if @heap is no heap.
+ */
+HEAPDEV_API BOOL HeapdevSetSoftCallback(HANDLE heap,
+					HEAPDEV_SOFT_CALLBACK callback,
+					void *context);
+
+/**
+ * HeapdevGraceEnter() - let the calls of this thread use the grace
+ *
+ * As HEAPDEV_GRACE in every HeapAlloc() and HeapReAlloc(), of all heaps, until
+ * HeapdevGraceLeave(): for code that does not know of it. May be nested.
+ */
+HEAPDEV_API void HeapdevGraceEnter(void);
+
+/**
+ * HeapdevGraceLeave() - undo one HeapdevGraceEnter()
+ */
+HEAPDEV_API void HeapdevGraceLeave(void);
 
 /* Exceptions */
 
