@@ -205,6 +205,18 @@ static void ph_call_notice(struct ph_heap *heap, u64 __user *notice)
 		put_user(scopes, notice);
 }
 
+/* Apart from the calls on other heaps, which have to be quick. */
+static noinline int ph_call_alloc_in_cgroup(struct ph_heap *heap,
+					    const struct privheap_alloc *arg,
+					    u64 __user *answer)
+{
+	struct mem_cgroup *outer = ph_cgroup_enter(heap->cgroup);
+	int err = ph_heap_alloc(heap, arg, answer);
+
+	ph_cgroup_leave(heap->cgroup, outer);
+	return err;
+}
+
 /*
  * Calls that hand out a block first write to the place of the answer what is
  * there already: an answer that cannot be written is refused before anything was
@@ -230,7 +242,9 @@ static int ph_ioctl_alloc(struct ph_call *call)
 	heap = ph_heap_get(call->file, arg->heap);
 	if (!heap)
 		return -ENXIO;
-	err = ph_heap_alloc(heap, arg, &uarg->out_addr);
+	err = likely(!heap->cgroup) ?
+	      ph_heap_alloc(heap, arg, &uarg->out_addr) :
+	      ph_call_alloc_in_cgroup(heap, arg, &uarg->out_addr);
 	if (!err)
 		ph_call_notice(heap, &uarg->out_notice);
 	ph_heap_put(heap);
@@ -241,6 +255,7 @@ static int ph_ioctl_realloc(struct ph_call *call)
 {
 	struct privheap_realloc __user *uarg = call->uarg;
 	struct privheap_realloc *arg = &call->arg.realloc;
+	struct mem_cgroup *outer;
 	struct ph_heap *heap;
 	int err;
 
@@ -251,7 +266,9 @@ static int ph_ioctl_realloc(struct ph_call *call)
 	heap = ph_heap_get(call->file, arg->heap);
 	if (!heap)
 		return -ENXIO;
+	outer = ph_cgroup_enter(heap->cgroup);
 	err = ph_heap_realloc(heap, arg, &uarg->out_addr);
+	ph_cgroup_leave(heap->cgroup, outer);
 	if (!err)
 		ph_call_notice(heap, &uarg->out_notice);
 	ph_heap_put(heap);

@@ -381,22 +381,21 @@ static int ph_heap_alloc_locked(struct ph_heap *heap,
 int ph_heap_alloc(struct ph_heap *heap, const struct privheap_alloc *arg,
 		  u64 __user *answer)
 {
-	struct mem_cgroup *outer = ph_cgroup_enter(heap->cgroup);
 	struct ph_region *spare = NULL;
 	int err;
 
 	do {
 		mutex_lock(&heap->lock);
-		heap->charge.grace = arg->flags & PRIVHEAP_ALLOC_F_GRACE;
+		if (unlikely(arg->flags & PRIVHEAP_ALLOC_F_GRACE))
+			heap->charge.grace = true;
 		err = ph_heap_alloc_locked(heap, arg, &spare, answer);
 		heap->charge.grace = false;
 		mutex_unlock(&heap->lock);
 		if (likely(!err))
-			break;
+			return 0;
 		err = ph_heap_mend(heap, err, arg->bytes, arg->align, &spare,
 				   answer);
 	} while (!err);
-	ph_cgroup_leave(heap->cgroup, outer);
 	ph_heap_discard(heap, spare);
 	return err;
 }
@@ -532,7 +531,6 @@ static int ph_heap_realloc_locked(struct ph_heap *heap,
 int ph_heap_realloc(struct ph_heap *heap, const struct privheap_realloc *arg,
 		    u64 __user *answer)
 {
-	struct mem_cgroup *outer = ph_cgroup_enter(heap->cgroup);
 	struct ph_region *spare = NULL;
 	int err;
 
@@ -548,7 +546,6 @@ int ph_heap_realloc(struct ph_heap *heap, const struct privheap_realloc *arg,
 		err = ph_heap_mend(heap, err, arg->bytes, PH_BLOCK_ALIGN, &spare,
 				   answer);
 	} while (!err);
-	ph_cgroup_leave(heap->cgroup, outer);
 	ph_heap_discard(heap, spare);
 	return err;
 }
