@@ -260,5 +260,6 @@ int ph_put_heap(struct sk_buff *skb, const struct ph_asker *asker,
 	    ph_put_heap_sizes(skb, heap) ||
 	    ph_put_heap_limit(skb, asker, heap))
 		return -EMSGSIZE;
-	return 0;
+	return heap->cgroup ? ph_put_u64(skb, PRIVHEAP_A_HEAP_CGROUP,
+					 heap->cgroup->limit.key) : 0;
 }

@@ -91,6 +91,41 @@ TEST_F(netlink, get_heap)
 	EXPECT_STREQ(comm, nl_data(answer.attrs[PRIVHEAP_A_HEAP_COMM]));
 }
 
+/* A tenant's heap names the cgroup, whose node is that of all heaps there. */
+TEST_F(netlink, get_heap_under_a_cgroup)
+{
+	struct privheap_stat stat;
+	struct nl_msg answer;
+	struct cgroup cgroup;
+	struct stat directory;
+	struct heap heap;
+	int fd;
+
+	ASSERT_EQ(0, get_heap(&self->nl, self->stat.out_serial, &answer));
+	EXPECT_EQ(NULL, answer.attrs[PRIVHEAP_A_HEAP_CGROUP]);
+	ASSERT_EQ(0, cgroup_create(&cgroup));
+	fd = open(cgroup.path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	ASSERT_LE(0, fd);
+	ASSERT_EQ(0, fstat(fd, &directory));
+	ASSERT_EQ(0, heap_create(&heap, self->fd, .max_bytes = MIB,
+				 .flags = PRIVHEAP_CREATE_F_CGROUP,
+				 .cgroup_fd = fd));
+	ASSERT_EQ(0, heap_stat(&heap, &stat));
+	ASSERT_EQ(0, get_heap(&self->nl, stat.out_serial, &answer));
+	EXPECT_ATTR(CGROUP, directory.st_ino);
+	ASSERT_EQ(0, get_limit(&self->nl, PRIVHEAP_SCOPE_CGROUP,
+			       directory.st_ino, &answer));
+	EXPECT_EQ(directory.st_ino,
+		  nl_number(answer.attrs[PRIVHEAP_A_LIMIT_KEY]));
+	EXPECT_LE(stat.out_committed_bytes,
+		  nl_number(answer.attrs[PRIVHEAP_A_LIMIT_USAGE_BYTES]));
+	ASSERT_EQ(0, heap_destroy(&heap));
+	EXPECT_EQ(-ENOENT, get_limit(&self->nl, PRIVHEAP_SCOPE_CGROUP,
+				     directory.st_ino, &answer));
+	close(fd);
+	EXPECT_EQ(0, cgroup_destroy(&cgroup));
+}
+
 /* What is looked for in a list, and how often it was there. */
 struct search {
 	int attr;

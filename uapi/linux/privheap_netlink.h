@@ -99,6 +99,7 @@ enum privheap_cmd {
  * @PRIVHEAP_A_HEAP_NR_REGIONS: u32
  * @PRIVHEAP_A_HEAP_META_BYTES: u64; kernel memory for the blocks' bookkeeping
  * @PRIVHEAP_A_HEAP_LIMIT: nest of PRIVHEAP_A_LIMIT_*; the heap's own node
+ * @PRIVHEAP_A_HEAP_CGROUP: u64; id of the cgroup that it was put under, if it was
  */
 enum privheap_heap_attr {
 	PRIVHEAP_A_HEAP_PAD = 1,
@@ -119,6 +120,7 @@ enum privheap_heap_attr {
 	PRIVHEAP_A_HEAP_NR_REGIONS,
 	PRIVHEAP_A_HEAP_META_BYTES,
 	PRIVHEAP_A_HEAP_LIMIT,
+	PRIVHEAP_A_HEAP_CGROUP,
 
 	/* private: */
 	__PRIVHEAP_A_HEAP_MAX,
