@@ -84,6 +84,9 @@ void ph_cgroup_close(struct cgroup_subsys_state *css)
 /**
  * ph_cgroup_id - the number of a cgroup, which no other one ever has
  * @css: its memory controller
+ *
+ * Context: Any.
+ * Return: the number.
  */
 u64 ph_cgroup_id(struct cgroup_subsys_state *css)
 {
