@@ -45,6 +45,7 @@ static const struct hda_member heap_members[] = {
 	[PRIVHEAP_A_HEAP_META_BYTES] = HDA_MEMBER(U64, heap, meta_bytes),
 	[PRIVHEAP_A_HEAP_LIMIT] =
 		HDA_MEMBER_NEST(heap, limit, &hda_limit_layout),
+	[PRIVHEAP_A_HEAP_CGROUP] = HDA_MEMBER(U64, heap, cgroup),
 };
 
 const struct hda_layout hda_heap_layout =

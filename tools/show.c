@@ -82,6 +82,7 @@ static void show_limits(struct heapdev_admin *admin,
 		{ PRIVHEAP_SCOPE_PROCESS, heap->pid },
 		{ PRIVHEAP_SCOPE_USER, heap->uid },
 		{ PRIVHEAP_SCOPE_SYSTEM, 0 },
+		{ heap->cgroup ? PRIVHEAP_SCOPE_CGROUP : 0, heap->cgroup },
 	};
 	const struct heapdev_admin_limit *limit;
 	size_t i;
@@ -89,6 +90,8 @@ static void show_limits(struct heapdev_admin *admin,
 
 	begin_list(&limit_table, "limits");
 	for (i = 0; i < sizeof(nodes) / sizeof(nodes[0]); i++) {
+		if (!nodes[i].scope)
+			continue;
 		err = heapdev_admin_get_limit(admin, nodes[i].scope,
 					      nodes[i].key, &limit);
 		if (err == -ENOENT)

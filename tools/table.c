@@ -19,7 +19,9 @@ static const char *const scopes[] = {
 };
 
 /* By bit of PRIVHEAP_CREATE_F_*. */
-static const char *const create_flags[] = { "exec", "backed", NULL, "guard" };
+static const char *const create_flags[] = {
+	"exec", "backed", "cgroup", "guard",
+};
 
 /* By PRIVHEAP_STAT_S_*. */
 static const char *const states[] = { "live", "dead" };
@@ -63,6 +65,7 @@ static const struct column heap_columns[] = {
 	HEAP(NULL, "meta_bytes", SIZE, 0, meta_bytes),
 	HEAP(NULL, "blocks", COUNT, 0, nr_blocks),
 	HEAP(NULL, "regions", COUNT, 0, nr_regions),
+	HEAP(NULL, "cgroup", GROUP, 0, cgroup),
 	HEAP(NULL, "base", ADDRESS, 0, base),
 	HEAP(NULL, "id", ID, 0, id),
 	HEAP("STATE", "state", NAME, -5, state, NAMES(states)),
@@ -163,6 +166,7 @@ static bool column_is_absent(const struct column *column, uint64_t value)
 	case COLUMN_SIZE:
 		return value == UINT64_MAX;
 	case COLUMN_MAXIMUM:
+	case COLUMN_GROUP:
 		return !value;
 	case COLUMN_ID:
 	case COLUMN_USER:

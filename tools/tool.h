@@ -111,6 +111,7 @@ enum column_kind {
 	COLUMN_ADDRESS,
 	COLUMN_ID,		/* a name; may be HEAPDEV_ADMIN_NOBODY */
 	COLUMN_USER,		/* likewise; in rows as a word */
+	COLUMN_GROUP,		/* a name; 0 is none */
 	COLUMN_NAME,		/* one of @names */
 	COLUMN_FLAGS,		/* any bits of @names */
 	COLUMN_COMM,		/* any bytes */

@@ -18,24 +18,22 @@ static const char *const kinds[] = {
 };
 
 /* By the number of the ioctl. */
-#define CALL(name, text)	[_IOC_NR(PRIVHEAP_IOC_##name)] = text
-
 static const char *const calls[] = {
-	CALL(INFO, "info"),
-	CALL(CREATE, "create"),
-	CALL(DESTROY, "destroy"),
-	CALL(STAT, "stat"),
-	CALL(ALLOC, "alloc"),
-	CALL(REALLOC, "realloc"),
-	CALL(FREE, "free"),
-	CALL(SIZE, "size"),
-	CALL(WALK, "walk"),
-	CALL(COMPACT, "compact"),
-	CALL(POLICY, "policy"),
-	CALL(LIMIT, "limit"),
-	CALL(GUARD_ALLOC, "guard-alloc"),
-	CALL(GUARD_FREE, "guard-free"),
-	CALL(DESCRIBE, "describe"),
+	[_IOC_NR(PRIVHEAP_IOC_INFO)] = "info",
+	[_IOC_NR(PRIVHEAP_IOC_CREATE)] = "create",
+	[_IOC_NR(PRIVHEAP_IOC_DESTROY)] = "destroy",
+	[_IOC_NR(PRIVHEAP_IOC_STAT)] = "stat",
+	[_IOC_NR(PRIVHEAP_IOC_ALLOC)] = "alloc",
+	[_IOC_NR(PRIVHEAP_IOC_REALLOC)] = "realloc",
+	[_IOC_NR(PRIVHEAP_IOC_FREE)] = "free",
+	[_IOC_NR(PRIVHEAP_IOC_SIZE)] = "size",
+	[_IOC_NR(PRIVHEAP_IOC_WALK)] = "walk",
+	[_IOC_NR(PRIVHEAP_IOC_COMPACT)] = "compact",
+	[_IOC_NR(PRIVHEAP_IOC_POLICY)] = "policy",
+	[_IOC_NR(PRIVHEAP_IOC_LIMIT)] = "limit",
+	[_IOC_NR(PRIVHEAP_IOC_GUARD_ALLOC)] = "guard-alloc",
+	[_IOC_NR(PRIVHEAP_IOC_GUARD_FREE)] = "guard-free",
+	[_IOC_NR(PRIVHEAP_IOC_DESCRIBE)] = "describe",
 };
 
 static void format_name(char *text, const char *const *names, size_t nr,

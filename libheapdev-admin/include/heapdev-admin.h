@@ -229,6 +229,7 @@ heapdev_admin_set_limit(struct heapdev_admin *admin, uint32_t scope,
  * @nr_blocks: live blocks
  * @meta_bytes: kernel memory for the bookkeeping of the blocks
  * @nr_regions: regions
+ * @cgroup: id of the cgroup that it was put under; 0 if none
  * @limit: its own node
  */
 struct heapdev_admin_heap {
@@ -248,6 +249,7 @@ struct heapdev_admin_heap {
 	uint64_t nr_blocks;
 	uint64_t meta_bytes;
 	uint32_t nr_regions;
+	uint64_t cgroup;
 	struct heapdev_admin_limit limit;
 };
 

@@ -4,6 +4,7 @@
  * what the lines on its standard input say, and answers each with one line: a
  * number, "ok", or the name of an errno.
  *
+ *	cgroup FOLDER		put heaps with that flag under this cgroup
  *	create MAX LIMIT FLAGS	make a heap; its serial
  *	many N			make N growable heaps; how many there are now
  *	alloc BYTES		a block in the heap made last; its address
@@ -29,6 +30,7 @@ static __u64 heap;		/* made last */
 static char *block;		/* allocated last */
 static size_t block_bytes;
 static unsigned long nr_heaps;
+static int cgroup;
 
 static void answer(const char *text)
 {
@@ -55,6 +57,7 @@ static int create_heap(__u64 max_bytes, __u64 limit_bytes, __u32 flags)
 		.flags = flags,
 		.max_bytes = max_bytes,
 		.limit_bytes = limit_bytes,
+		.cgroup_fd = flags & PRIVHEAP_CREATE_F_CGROUP ? cgroup : 0,
 	};
 
 	if (ioctl(device, PRIVHEAP_IOC_CREATE, &arg))
@@ -80,6 +83,12 @@ static void do_create(const char *args)
 		}
 	}
 	answer_status(1);
+}
+
+static void do_cgroup(const char *args)
+{
+	cgroup = open(args, O_RDONLY | O_DIRECTORY);
+	answer_status(cgroup < 0);
 }
 
 static void do_many(const char *args)
@@ -160,6 +169,7 @@ static void do_line(char *line)
 		const char *name;
 		void (*run)(const char *args);
 	} commands[] = {
+		{ "cgroup", do_cgroup },
 		{ "create", do_create },
 		{ "many", do_many },
 		{ "alloc", do_alloc },

@@ -399,6 +399,26 @@ limit_of_process() {
 	same 'soft hits' "$(field .soft_hits privheap limit get --json process "$pid")" 1
 }
 
+# The cgroup has its own node, which is named by its folder.
+limit_of_cgroup() {
+	local folder=/sys/fs/cgroup/privheap-tools serial
+
+	mkdir -p $folder
+	fails 1 privheap limit get cgroup $folder
+	start_keeper
+	same cgroup "$(keep cgroup $folder)" ok
+	serial=$(keep create 0 0 4)
+	holds ".[0] | .flags == [\"cgroup\"] and .cgroup == $(stat -c %i $folder)" \
+		privheap list --json --heap "$serial"
+	succeeds privheap limit set cgroup $folder hard 1M
+	same 'too much' "$(keep alloc 2000000)" EDQUOT
+	matches 'enough' "$(keep alloc 500000)" '^[1-9]'
+	holds '.scope == "cgroup" and .hard_bytes == 1048576 and .failures >= 1 and .usage_bytes > 500000' \
+		privheap limit get --json cgroup $folder
+	holds '.limits | map(.scope) | contains(["cgroup"])' privheap show --json "$serial"
+	fails 1 privheap limit get cgroup /sys/fs/cgroup/privheap-nosuch
+}
+
 limit_contradictory() {
 	local serial before
 
@@ -732,7 +752,7 @@ tests=(
 	help_for_each usage_bad heap_unknown namespace_other output_full
 	list_row list_json list_filtered list_sorted name_hostile
 	show_heap show_picture map_heap
-	limit_get limit_halved limit_of_process limit_contradictory
+	limit_get limit_halved limit_of_process limit_of_cgroup limit_contradictory
 	user_sees_own
 	watch_all_kinds watch_text watch_filtered watch_as_user watch_lost
 	export_format completion
