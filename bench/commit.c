@@ -299,8 +299,12 @@ static void make_cases(void)
 }
 
 static const struct bench_limit limits[] = {
-	{ "sequential/page", 1, "sequential/anonymous", 1.2 },
 	{ "random/page", 1, "random/anonymous", 1.0 },
+	{ "sequential/adaptive", 1, "sequential/anonymous", 0.30 },
+	{ "sequential/adaptive", 0.2, "sequential/userfaultfd", 1 },
+	{ "sparse/adaptive", 1, "sparse/anonymous", 1.1 },
+	{ "small/adaptive", 1, "small/anonymous", 0.50 },
+	{ "unmap/adaptive", 1, "unmap/anonymous", 0.95 },
 	{ }
 };
 

@@ -43,6 +43,13 @@ static inline uint64_t heap_create(int fd, size_t max_bytes)
 	return arg.out_heap;
 }
 
+static inline uint64_t heap_create_with(int fd, size_t max_bytes,
+					unsigned int policy)
+{
+	DEVICE_CALL(fd, create, .max_bytes = max_bytes, .policy = policy);
+	return arg.out_heap;
+}
+
 static inline void heap_destroy(int fd, uint64_t heap)
 {
 	DEVICE_CALL(fd, destroy, .heap = heap);

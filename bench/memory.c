@@ -170,7 +170,8 @@ static void heap_map(struct memory *memory)
 {
 	size_t align = memory->bytes < HUGE_BYTES ? 0 : HUGE_BYTES;
 
-	memory->heap = heap_create(device, memory->bytes + align);
+	memory->heap = heap_create_with(device, memory->bytes + align,
+					memory->kind->policy);
 	memory->start = heap_alloc_aligned(device, memory->heap, memory->bytes,
 					   align);
 }
@@ -192,6 +193,9 @@ static unsigned long heap_resident(struct memory *memory)
 	return heap_resident_bytes(device, memory->heap) / page - 1;
 }
 
+#define HEAP(policy)							\
+	heap_map, heap_unmap, NULL, heap_populate, heap_resident, policy
+
 const struct memory_kind memory_kinds[] = {
 	{ "anonymous", anonymous_map, anonymous_unmap, anonymous_reset,
 	  anonymous_populate, mapped_resident },
@@ -201,7 +205,10 @@ const struct memory_kind memory_kinds[] = {
 	  mapped_resident },
 	{ "userfaultfd", userfaultfd_map, anonymous_unmap, anonymous_reset, NULL,
 	  mapped_resident },
-	{ "page", heap_map, heap_unmap, NULL, heap_populate, heap_resident },
+	{ "page", HEAP(PRIVHEAP_POLICY_PAGE) },
+	{ "window", HEAP(PRIVHEAP_POLICY_WINDOW) },
+	{ "adaptive", HEAP(PRIVHEAP_POLICY_ADAPTIVE) },
+	{ "populate", HEAP(PRIVHEAP_POLICY_POPULATE) },
 	{ }
 };
 

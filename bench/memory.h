@@ -42,6 +42,7 @@ struct memory {
  * @reset: takes the contents away but keeps the range; NULL if there is no way
  * @populate: makes all of it resident in one call; NULL if there is no way
  * @resident: counts the pages that are resident
+ * @policy: of a heap, PRIVHEAP_POLICY_*
  */
 struct memory_kind {
 	const char *name;
@@ -50,6 +51,7 @@ struct memory_kind {
 	void (*reset)(struct memory *memory);
 	void (*populate)(struct memory *memory);
 	unsigned long (*resident)(struct memory *memory);
+	unsigned int policy;
 };
 
 /** memory_kinds - all of them; ends with one that has no name */
