@@ -49,9 +49,9 @@ void ph_content_zero(struct ph_region *region, unsigned long addr,
 static struct page *ph_content_page(struct ph_region *region, unsigned long n)
 {
 	unsigned int i = n % PH_CHUNK_PAGES;
+	struct ph_part part = { .lo = i, .hi = i + 1 };
 
-	if (ph_chunk_populate(ph_chunk_find(region, n),
-			      (struct ph_part){ .lo = i, .hi = i + 1 }))
+	if (ph_chunk_populate(ph_chunk_find(region, n), part))
 		return NULL;
 	return ph_chunk_page(region, n);
 }

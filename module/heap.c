@@ -278,8 +278,8 @@ static bool ph_heap_evict(struct ph_heap *heap)
 
 /*
  * What a call can do about an error without a lock: reserve a region, bring the
- * page of the answer in, make page tables, or forget a freed block. Returns 0 when it is worth trying
- * again.
+ * page of the answer in, make page tables, or forget a freed block. Returns 0
+ * when it is worth trying again.
  */
 static int ph_heap_mend(struct ph_heap *heap, int err, unsigned long bytes,
 			unsigned long align, struct ph_region **spare,
