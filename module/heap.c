@@ -889,10 +889,33 @@ void ph_heap_destroy(struct ph_heap *heap)
 	ph_heap_put(heap);
 }
 
+/* Heaps are a little longer than 2 KiB: the next size of kmalloc() is 4 KiB. */
+static struct kmem_cache *ph_heap_cache;
+
+/**
+ * ph_heap_cache_init - prepare the memory that heaps are described in
+ *
+ * Return: 0, or -ENOMEM.
+ */
+int __init ph_heap_cache_init(void)
+{
+	ph_heap_cache = KMEM_CACHE(ph_heap, SLAB_ACCOUNT);
+	return ph_heap_cache ? 0 : -ENOMEM;
+}
+
+/**
+ * ph_heap_cache_exit - the mirror of ph_heap_cache_init()
+ */
+void ph_heap_cache_exit(void)
+{
+	rcu_barrier();	/* for ph_heap_free_rcu() */
+	kmem_cache_destroy(ph_heap_cache);
+}
+
 /* Not kfree_rcu(), which may keep it, and its charge, for seconds. */
 static void ph_heap_free_rcu(struct rcu_head *rcu)
 {
-	kfree(container_of(rcu, struct ph_heap, rcu));
+	kmem_cache_free(ph_heap_cache, container_of(rcu, struct ph_heap, rcu));
 }
 
 /**
@@ -927,7 +950,7 @@ static struct ph_heap *ph_heap_new(struct ph_file *file,
 				   unsigned long quarantine_pages)
 {
 	struct mem_cgroup *outer = ph_cgroup_enter(cgroup);
-	struct ph_heap *heap = kzalloc(sizeof(*heap), PH_GFP_META);
+	struct ph_heap *heap = kmem_cache_zalloc(ph_heap_cache, PH_GFP_META);
 
 	ph_cgroup_leave(cgroup, outer);
 	if (!heap) {

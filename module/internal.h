@@ -454,6 +454,8 @@ int ph_call_answer(struct ph_call *call);
 void ph_file_publish(struct ph_file *file, struct ph_heap *heap);
 
 /* heap.c */
+int ph_heap_cache_init(void);
+void ph_heap_cache_exit(void);
 int ph_heap_check_locked(struct ph_heap *heap);
 struct ph_region *ph_heap_find_region(struct ph_heap *heap, unsigned long addr);
 int ph_heap_create(struct ph_call *call);

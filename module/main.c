@@ -30,10 +30,13 @@ static int __init ph_init(void)
 		return err;
 	err = ph_policy_init();
 	if (err)
-		return err;
-	err = ph_block_cache_init();
+		goto err_owners;
+	err = ph_heap_cache_init();
 	if (err)
 		goto err_owners;
+	err = ph_block_cache_init();
+	if (err)
+		goto err_heap_cache;
 	err = ph_netlink_init();
 	if (err)
 		goto err_block_cache;
@@ -47,6 +50,8 @@ err_netlink:
 	ph_netlink_exit();
 err_block_cache:
 	ph_block_cache_exit();
+err_heap_cache:
+	ph_heap_cache_exit();
 err_owners:
 	ph_owners_exit();
 	return err;
@@ -57,8 +62,8 @@ static void __exit ph_exit(void)
 	misc_deregister(&ph_device);
 	ph_netlink_exit();
 	ph_block_cache_exit();
+	ph_heap_cache_exit();
 	ph_owners_exit();
-	rcu_barrier();	/* heaps are freed by a function of ours */
 }
 
 module_init(ph_init);
