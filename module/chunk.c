@@ -17,6 +17,7 @@
  *   and only then releases them.
  */
 #include <linux/bitmap.h>
+#include <linux/highmem.h>
 #include <linux/mm.h>
 #include <linux/sched/signal.h>
 #include <linux/slab.h>
@@ -173,11 +174,11 @@ void ph_chunk_release(struct ph_chunk *chunk, struct ph_part part)
 		WRITE_ONCE(chunk->pages[i], NULL);
 		chunk->nr_resident--;
 		if (batch.nr == PH_BATCH_PAGES)
-			ph_pool_give(&batch);
+			ph_pool_give(chunk->heap, &batch);
 	}
 	atomic_long_sub(before - chunk->nr_resident, &chunk->heap->nr_resident);
 	mutex_unlock(&chunk->lock);
-	ph_pool_give(&batch);
+	ph_pool_give(chunk->heap, &batch);
 }
 
 /**
@@ -195,6 +196,20 @@ struct page *ph_chunk_page(struct ph_region *region, unsigned long n)
 	if (!chunk || !chunk->pages)
 		return NULL;
 	return READ_ONCE(chunk->pages[n % PH_CHUNK_PAGES]);
+}
+
+/**
+ * ph_chunk_zero - have pages without memory be zero when they get it
+ * @chunk: the chunk
+ * @part: which pages of it. What is resident of them is left as it is
+ *
+ * Context: May sleep. Caller holds ph_heap.lock.
+ */
+void ph_chunk_zero(struct ph_chunk *chunk, struct ph_part part)
+{
+	mutex_lock(&chunk->lock);
+	bitmap_set(chunk->zero, part.lo, part.hi - part.lo);
+	mutex_unlock(&chunk->lock);
 }
 
 /**
@@ -226,12 +241,17 @@ void ph_chunk_fill_locked(struct ph_chunk *chunk, struct ph_part part,
 			  struct ph_batch *batch)
 {
 	unsigned int i, before = batch->next;
+	struct page *page;
 
 	lockdep_assert_held(&chunk->lock);
 	for (i = part.lo; i < part.hi && batch->next < batch->nr; i++) {
 		if (chunk->pages[i])
 			continue;
-		WRITE_ONCE(chunk->pages[i], batch->pages[batch->next++]);
+		page = batch->pages[batch->next];
+		if (batch->next++ < batch->nr_recycled &&
+		    test_bit(i, chunk->zero))
+			clear_highpage(page);
+		WRITE_ONCE(chunk->pages[i], page);
 	}
 	chunk->nr_resident += batch->next - before;
 	atomic_long_add(batch->next - before, &chunk->heap->nr_resident);
@@ -251,12 +271,13 @@ int ph_chunk_populate(struct ph_chunk *chunk, struct ph_part part)
 	unsigned int nr;
 
 	while ((nr = ph_chunk_missing(chunk, part))) {
-		if (!ph_pool_take(&batch, min(nr, PH_BATCH_PAGES), PH_GFP_BACKED))
+		if (!ph_pool_take(chunk->heap, &batch,
+				  min(nr, PH_BATCH_PAGES), PH_GFP_BACKED))
 			return -ENOMEM;
 		mutex_lock(&chunk->lock);
 		ph_chunk_fill_locked(chunk, part, &batch);
 		mutex_unlock(&chunk->lock);
-		ph_pool_give(&batch);
+		ph_pool_give(chunk->heap, &batch);
 	}
 	return 0;
 }

@@ -27,11 +27,14 @@
 /**
  * struct ph_batch - memory on its way to pages, or back from them
  * @nr: how many entries of @pages are filled
+ * @nr_recycled: the first of them, that hold what the process once wrote there;
+ *	all others are zero
  * @next: the first one that was not used yet
  * @pages: the memory; each a page of its own with one reference
  */
 struct ph_batch {
 	unsigned int nr;
+	unsigned int nr_recycled;
 	unsigned int next;
 	struct page *pages[PH_BATCH_PAGES];
 };
@@ -75,13 +78,15 @@ void ph_chunk_trim(struct ph_chunk *chunk);
 unsigned int ph_chunk_count(struct ph_chunk *chunk, struct ph_part part);
 void ph_chunk_release(struct ph_chunk *chunk, struct ph_part part);
 struct page *ph_chunk_page(struct ph_region *region, unsigned long n);
+void ph_chunk_zero(struct ph_chunk *chunk, struct ph_part part);
 unsigned int ph_chunk_missing(struct ph_chunk *chunk, struct ph_part part);
 void ph_chunk_fill_locked(struct ph_chunk *chunk, struct ph_part part,
 			  struct ph_batch *batch);
 int ph_chunk_populate(struct ph_chunk *chunk, struct ph_part part);
 
 /* pool.c */
-bool ph_pool_take(struct ph_batch *batch, unsigned int nr, gfp_t gfp);
-void ph_pool_give(struct ph_batch *batch);
+bool ph_pool_take(struct ph_heap *heap, struct ph_batch *batch, unsigned int nr,
+		  gfp_t gfp);
+void ph_pool_give(struct ph_heap *heap, struct ph_batch *batch);
 
 #endif /* _PRIVHEAP_CHUNK_H */

@@ -79,6 +79,7 @@ static int ph_commit_prepare(struct ph_region *region, unsigned long first,
 		      ph_populate(region, first, end);
 	if (err) {
 		ph_depopulate(region, first, end);
+		ph_pool_drain(region->heap->pool);
 		ph_limit_uncharge(region->heap, missing);
 	}
 	return err;
@@ -139,6 +140,7 @@ static void ph_decommit_range(struct ph_region *region, unsigned long first,
 		nr_committed += ph_chunk_count(chunk, part);
 		nr_resident += chunk->nr_resident;
 		bitmap_clear(chunk->committed, part.lo, part.hi - part.lo);
+		bitmap_clear(chunk->zero, part.lo, part.hi - part.lo);
 		mutex_unlock(&chunk->lock);
 		cond_resched();
 	}

@@ -12,6 +12,8 @@
 #include <linux/mm.h>
 #include <linux/sched.h>
 #include <linux/sched/mm.h>
+#include <linux/shrinker.h>
+#include <linux/slab.h>
 
 /* vm_flags_set(), vm_flags_clear(): since 6.3, when vm_flags became const. */
 #ifndef PRIVHEAP_HAVE_VM_FLAGS_SET
@@ -60,6 +62,34 @@ static inline struct file *get_file_active(struct file **filp)
 	struct file *file = READ_ONCE(*filp);
 
 	return file && atomic_long_inc_not_zero(&file->f_count) ? file : NULL;
+}
+#endif
+
+/* shrinker_alloc(), shrinker_register(), shrinker_free(): since 6.7. */
+#ifndef PRIVHEAP_HAVE_SHRINKER_ALLOC
+static inline struct shrinker *shrinker_alloc(unsigned int flags,
+					      const char *name)
+{
+	struct shrinker *shrinker = kzalloc(sizeof(*shrinker), GFP_KERNEL);
+
+	if (shrinker) {
+		shrinker->flags = flags;
+		shrinker->seeks = DEFAULT_SEEKS;
+	}
+	return shrinker;
+}
+
+/* One that cannot be registered for want of memory is as good as none. */
+static inline void shrinker_register(struct shrinker *shrinker)
+{
+	if (register_shrinker(shrinker, "privheap"))
+		pr_debug("no shrinker\n");
+}
+
+static inline void shrinker_free(struct shrinker *shrinker)
+{
+	unregister_shrinker(shrinker);
+	kfree(shrinker);
 }
 #endif
 

@@ -12,6 +12,27 @@
 
 #include "chunk.h"
 
+/* Makes a range that lies in one chunk read as zero. */
+static void ph_content_zero_part(struct ph_region *region, unsigned long offset,
+				 unsigned long bytes)
+{
+	unsigned long n = offset >> PAGE_SHIFT;
+	unsigned long end = (offset + bytes - 1) / PAGE_SIZE + 1;
+	struct page *page = ph_chunk_page(region, n);
+	unsigned long len;
+
+	/* First those without memory: it may come while we go through them. */
+	if (!page || end - n > 1)
+		ph_chunk_zero(ph_chunk_find(region, n),
+			      ph_chunk_part(n / PH_CHUNK_PAGES, n, end));
+	for (; bytes; bytes -= len, offset += len) {
+		len = min(bytes, PAGE_SIZE - offset_in_page(offset));
+		page = ph_chunk_page(region, offset >> PAGE_SHIFT);
+		if (page)
+			memzero_page(page, offset_in_page(offset), len);
+	}
+}
+
 /**
  * ph_content_zero - make a range of committed memory read as zero
  * @region: of this region
@@ -26,23 +47,20 @@ void ph_content_zero(struct ph_region *region, unsigned long addr,
 		     unsigned long bytes)
 {
 	unsigned long offset = addr - region->blocks.base;
-	struct ph_chunk *chunk;
 	unsigned long len;
-	struct page *page;
 
 	lockdep_assert_held(&region->heap->lock);
 	for (; bytes; bytes -= len, offset += len) {
-		chunk = ph_chunk_find(region, offset >> PAGE_SHIFT);
-		if (!chunk || !READ_ONCE(chunk->nr_resident)) {
-			len = min(bytes, PH_CHUNK_BYTES - offset % PH_CHUNK_BYTES);
-			continue;
-		}
-		len = min(bytes, PAGE_SIZE - offset_in_page(offset));
-		page = ph_chunk_page(region, offset >> PAGE_SHIFT);
-		if (page)
-			memzero_page(page, offset_in_page(offset), len);
+		len = min(bytes, PH_CHUNK_BYTES - offset % PH_CHUNK_BYTES);
+		ph_content_zero_part(region, offset, len);
 		cond_resched();
 	}
+}
+
+/* Has page @n, which has no memory, to be zero when it gets some? */
+static bool ph_content_is_zero(struct ph_region *region, unsigned long n)
+{
+	return test_bit(n % PH_CHUNK_PAGES, ph_chunk_find(region, n)->zero);
 }
 
 /* The memory of page @n, which gets some if it has none; or NULL. */
@@ -62,15 +80,14 @@ static int ph_copy_piece(struct ph_region *dst, unsigned long to,
 			 unsigned long len)
 {
 	struct page *src_page = ph_chunk_page(src, from >> PAGE_SHIFT);
-	struct page *dst_page = ph_chunk_page(dst, to >> PAGE_SHIFT);
+	struct page *dst_page;
 
 	if (!src_page) {
-		if (dst_page)
-			memzero_page(dst_page, offset_in_page(to), len);
+		if (ph_content_is_zero(src, from >> PAGE_SHIFT))
+			ph_content_zero_part(dst, to, len);
 		return 0;
 	}
-	if (!dst_page)
-		dst_page = ph_content_page(dst, to >> PAGE_SHIFT);
+	dst_page = ph_content_page(dst, to >> PAGE_SHIFT);
 	if (!dst_page)
 		return -ENOMEM;
 	memcpy_page(dst_page, offset_in_page(to), src_page,
@@ -163,9 +180,9 @@ void ph_content_move(struct ph_region *dst, unsigned long dst_first,
 		page = ph_page_exchange(src, src_first + n, NULL);
 		if (page)
 			page = ph_page_exchange(dst, dst_first + n, page);
-		else if (ph_chunk_page(dst, dst_first + n))
-			memzero_page(ph_chunk_page(dst, dst_first + n), 0,
-				     PAGE_SIZE);
+		else if (ph_content_is_zero(src, src_first + n))
+			ph_content_zero_part(dst, (dst_first + n) << PAGE_SHIFT,
+					     PAGE_SIZE);
 		if (page)
 			put_page(page);
 		cond_resched();

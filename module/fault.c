@@ -149,6 +149,16 @@ out_unlock:
 	return ret;
 }
 
+/* Where the memory of page @i has come from, the first of the batch. */
+static u8 ph_fault_source(struct ph_chunk *chunk, unsigned int i,
+			  const struct ph_batch *batch)
+{
+	if (!batch->nr_recycled)
+		return PRIVHEAP_SOURCE_FRESH;
+	return test_bit(i, chunk->zero) ? PRIVHEAP_SOURCE_CLEARED :
+					  PRIVHEAP_SOURCE_RECYCLED;
+}
+
 /* Second look, with memory. Much may have changed, but the page gets some. */
 static vm_fault_t ph_fault_fill(struct ph_fault *fault, struct ph_batch *batch)
 {
@@ -161,7 +171,7 @@ static vm_fault_t ph_fault_fill(struct ph_fault *fault, struct ph_batch *batch)
 		ph_fault_clip_locked(fault);
 		ph_chunk_fill_locked(chunk, (struct ph_part){ i, i + 1 }, batch);
 		if (likely(batch->next))
-			fault->touch.source = PRIVHEAP_SOURCE_FRESH;
+			fault->touch.source = ph_fault_source(chunk, i, batch);
 		if (!ph_fault_is_single(fault))
 			ph_chunk_fill_locked(chunk, fault->part, batch);
 		fault->touch.nr_pages = batch->next;
@@ -188,12 +198,12 @@ static __always_inline vm_fault_t ph_fault_handle(struct ph_fault *fault)
 	if (ret)
 		return ret;
 	outer = ph_cgroup_enter(cgroup);
-	taken = ph_pool_take(&batch, nr, PH_GFP_PAGE);
+	taken = ph_pool_take(fault->region->heap, &batch, nr, PH_GFP_PAGE);
 	ph_cgroup_leave(cgroup, outer);
 	if (!taken)
 		return VM_FAULT_OOM;
 	ret = ph_fault_fill(fault, &batch);
-	ph_pool_give(&batch);
+	ph_pool_give(fault->region->heap, &batch);
 	return ret;
 }
 

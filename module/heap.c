@@ -752,6 +752,7 @@ int ph_heap_compact(struct ph_heap *heap, struct privheap_compact *arg)
 	err = ph_heap_check_locked(heap);
 	if (!err) {
 		ph_block_trim(&heap->store);
+		ph_pool_drain(heap->pool);
 		arg->out_largest_free_bytes = ph_walk_largest_free(heap);
 	}
 	mutex_unlock(&heap->lock);
@@ -853,6 +854,8 @@ void ph_heap_region_unmapped(struct ph_heap *heap, struct ph_region *region)
 	if (--region->nr_vmas)
 		goto out_unlock;
 	ph_commit_exit(region);
+	if (!atomic_read(&heap->mm->mm_users))	/* exit or exec */
+		ph_pool_drain(heap->pool);
 	if (list_empty(&region->node))
 		goto out_unlock;
 	if (heap->state == PH_HEAP_LIVE)
@@ -964,6 +967,7 @@ static struct ph_heap *ph_heap_new(struct ph_file *file,
 	heap->max_pages = max_pages;
 	mmgrab(file->mm);
 	heap->mm = file->mm;
+	heap->pool = &file->process->pool;
 	mutex_init(&heap->grow_lock);
 	mutex_init(&heap->lock);
 	INIT_LIST_HEAD(&heap->regions);

@@ -21,6 +21,8 @@
  *				handler, under mmap_lock or the VMA's lock
  *	        i_mmap_rwsem, page table locks
  *
+ *	ph_pools_lock		which pools there are
+ *	  ph_pool.lock		the pages of a pool; a leaf
  *	ph_owner_lock		the tables of limits but the heaps'
  *	ph_limit_lock		changes of limits
  *	  ph_stock.lock		charges in advance; a leaf
@@ -197,17 +199,33 @@ struct ph_misuse {
 };
 
 /**
+ * struct ph_pool - pages that the heaps of a process gave up, for others of them
+ * @node: in the list of all pools (ph_pools_lock)
+ * @lock: a leaf, inside of ph_pools_lock
+ * @pages: the one to use first in front; each with one reference (@lock)
+ * @nr: how many (@lock; read without it)
+ */
+struct ph_pool {
+	struct list_head node;
+	spinlock_t lock;
+	struct list_head pages;
+	unsigned int nr;
+};
+
+/**
  * struct ph_process - the limit of one address space
  * @limit: the node; its parent is that of the user who opened the device first
  * @mm: pinned with mmgrab(), so the pointer stays unique (constant)
  * @tgid: the process that opened the device first (constant)
  * @rates: of the events that it can make at will, by kind
+ * @pool: what its heaps recycle
  */
 struct ph_process {
 	struct ph_limit limit;
 	struct mm_struct *mm;
 	struct pid *tgid;
 	struct ph_event_rate rates[PRIVHEAP_EVENT_MISUSE + 1];
+	struct ph_pool pool;
 };
 
 /**
@@ -278,6 +296,7 @@ enum ph_heap_state {
  * @mm: ph_file.mm, pinned (constant)
  * @filp: the pseudo file its regions map; its own address_space makes
  *	unmap_mapping_pages() reach this heap's pages and no others (constant)
+ * @pool: of its process, where its memory goes and comes from (constant)
  * @policy: which pages a fault makes resident, and
  * @window_pages: how many at most; a power of two (@lock; read without it)
  * @base: of the first region, even when that is gone (constant)
@@ -314,6 +333,7 @@ struct ph_heap {
 	struct ph_cgroup *cgroup;
 	struct mm_struct *mm;
 	struct file *filp;
+	struct ph_pool *pool;
 	const struct ph_policy *policy;
 	unsigned int window_pages;
 	unsigned long base;
@@ -382,6 +402,8 @@ struct ph_region {
  * @committed: bit n is set when page n is committed (@lock; changed under
  *	ph_heap.lock as well, so either is enough to read it)
  * @tally: faults, see tally.h (@lock)
+ * @zero: bit n is set when page n has to be zero when it gets memory; of no
+ *	meaning while it has some, or is not committed (as @committed)
  * @pages: the memory; NULL if not resident. Not set while the page is not
  *	committed, but inside ph_commit_pages() (@lock). Itself NULL in a chunk
  *	without committed pages (@lock and ph_heap.lock)
@@ -394,6 +416,7 @@ struct ph_chunk {
 	bool has_tables;
 	DECLARE_BITMAP(committed, PH_CHUNK_PAGES);
 	u8 tally[PH_NR_TALLIES];
+	DECLARE_BITMAP(zero, PH_CHUNK_PAGES);
 	struct page **pages;
 	struct page *few[];
 };
@@ -517,6 +540,12 @@ void ph_tally_exit(struct ph_heap *heap);
 void ph_tally_keep(struct ph_heap *heap, const struct ph_chunk *chunk);
 void ph_tally_faults(struct ph_heap *heap, u64 sums[PH_NR_TALLIES]);
 void ph_tally_latencies(struct ph_heap *heap, u64 sums[PH_NR_LATENCIES]);
+/* pool.c */
+void ph_pool_init(struct ph_pool *pool);
+void ph_pool_exit(struct ph_pool *pool);
+void ph_pool_drain(struct ph_pool *pool);
+int ph_pools_init(void);
+void ph_pools_exit(void);
 
 /* policy.c */
 int ph_policy_check(u32 id, u32 window_pages);

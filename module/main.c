@@ -37,9 +37,12 @@ static int __init ph_init(void)
 	err = ph_block_cache_init();
 	if (err)
 		goto err_heap_cache;
-	err = ph_netlink_init();
+	err = ph_pools_init();
 	if (err)
 		goto err_block_cache;
+	err = ph_netlink_init();
+	if (err)
+		goto err_pools;
 	ph_device.mode = mode & 0777;
 	err = misc_register(&ph_device);
 	if (err)
@@ -48,6 +51,8 @@ static int __init ph_init(void)
 
 err_netlink:
 	ph_netlink_exit();
+err_pools:
+	ph_pools_exit();
 err_block_cache:
 	ph_block_cache_exit();
 err_heap_cache:
@@ -61,6 +66,7 @@ static void __exit ph_exit(void)
 {
 	misc_deregister(&ph_device);
 	ph_netlink_exit();
+	ph_pools_exit();
 	ph_block_cache_exit();
 	ph_heap_cache_exit();
 	ph_owners_exit();

@@ -90,6 +90,7 @@ static void ph_node_free(struct ph_limit *limit)
 {
 	switch (limit->scope) {
 	case PRIVHEAP_SCOPE_PROCESS:
+		ph_pool_exit(&ph_process_of(limit)->pool);
 		put_pid(ph_process_of(limit)->tgid);
 		mmdrop(ph_process_of(limit)->mm);
 		kfree(ph_process_of(limit));
@@ -182,6 +183,7 @@ static struct ph_limit *ph_process_get_locked(struct ph_limit *user)
 	process->mm = current->mm;
 	process->tgid = get_pid(task_tgid(current));
 	mmgrab(process->mm);
+	ph_pool_init(&process->pool);
 	limit = ph_node_enter_locked(&process->limit,
 				     ph_process_key(process->mm));
 	if (IS_ERR(limit))

@@ -2,21 +2,111 @@
 /*
  * Pool: where the memory of pages comes from, and where it goes to.
  *
- * Memory is asked for in batches, which cost a fraction of single pages: one
+ * What the heaps of a process give up is kept for them, up to a bound: such
+ * memory needs neither the allocator, nor a charge of the memory cgroup, nor to be
+ * cleared, since what it holds is the process's own. Nobody else ever gets it from
+ * here; it goes back to the kernel when the kernel is short of memory, when a heap
+ * is compacted, and when the address space ends. A page that somebody else still
+ * holds a reference to, get_user_pages() above all, is not kept; and heaps that
+ * charge a memory cgroup of their own neither give nor take.
+ *
+ * New memory is asked for in blocks, which cost a fraction of single pages: one
  * walk through the allocator and one charge of the memory cgroup for all. A block
- * of pages is split at once, so that each page of a heap is owned, moved, pinned
- * and given back for itself: a heap could otherwise hold a whole block by one
- * page that it is charged for.
+ * is split at once, so that each page of a heap is owned, moved, pinned and given
+ * back for itself: a heap could otherwise hold a whole block by one page that it
+ * is charged for.
  */
 #include <linux/log2.h>
+#include <linux/memcontrol.h>
 #include <linux/mm.h>
+#include <linux/module.h>
 #include <linux/pagemap.h>
+#include <linux/shrinker.h>
+#include <linux/spinlock.h>
 
 #include "chunk.h"
 
 /* Many pages at once: only if that costs nobody anything. */
 #define PH_GFP_MANY	((PH_GFP_PAGE | __GFP_NOWARN | __GFP_NOMEMALLOC) & \
 			 ~__GFP_RECLAIM)
+
+static unsigned int recycle_kib = 16384;
+module_param(recycle_kib, uint, 0644);
+MODULE_PARM_DESC(recycle_kib,
+		 "memory in KiB that is kept for the heaps of a process after they gave it up (default 16384)");
+
+/* All pools, for the shrinker. */
+static LIST_HEAD(ph_pools);
+static DEFINE_SPINLOCK(ph_pools_lock);
+static atomic_long_t ph_pools_pages;
+static struct shrinker *ph_pools_shrinker;
+
+static unsigned int ph_pool_bound(void)
+{
+	return READ_ONCE(recycle_kib) / (PAGE_SIZE / SZ_1K);
+}
+
+/* Takes pages that are kept, as many as @batch is to have. */
+static noinline void ph_pool_pop(struct ph_pool *pool, struct ph_batch *batch,
+				 unsigned int nr)
+{
+	struct page *page;
+
+	spin_lock(&pool->lock);
+	while (batch->nr < nr && pool->nr) {
+		page = list_first_entry(&pool->pages, struct page, lru);
+		list_del(&page->lru);
+		pool->nr--;
+		batch->pages[batch->nr++] = page;
+	}
+	spin_unlock(&pool->lock);
+	atomic_long_sub(batch->nr, &ph_pools_pages);
+}
+
+/*
+ * What is kept stays charged to the memory cgroup, which cannot ask for it back:
+ * so nothing is kept where a cgroup has little left.
+ */
+static bool ph_pool_cgroup_has_room(struct page *page)
+{
+	bool has_room = true;
+#ifdef CONFIG_MEMCG
+	struct mem_cgroup *memcg;
+	unsigned long max;
+
+	rcu_read_lock();
+	memcg = folio_memcg(page_folio(page));
+	for (; memcg && has_room; memcg = parent_mem_cgroup(memcg)) {
+		max = READ_ONCE(memcg->memory.max);
+		has_room = page_counter_read(&memcg->memory) < max - max / 4;
+	}
+	rcu_read_unlock();
+#endif
+	return has_room;
+}
+
+/* Keeps pages of the batch, and leaves those in it that cannot be kept. */
+static void ph_pool_push(struct ph_pool *pool, struct ph_batch *batch)
+{
+	unsigned int bound = ph_pool_bound(), left = 0, i;
+	struct page *page;
+
+	spin_lock(&pool->lock);
+	for (i = batch->next; i < batch->nr; i++) {
+		page = batch->pages[i];
+		if (pool->nr < bound && page_ref_count(page) == 1 &&
+		    !PageHWPoison(page)) {
+			list_add(&page->lru, &pool->pages);
+			pool->nr++;
+		} else {
+			batch->pages[left++] = page;
+		}
+	}
+	spin_unlock(&pool->lock);
+	atomic_long_add(batch->nr - batch->next - left, &ph_pools_pages);
+	batch->next = 0;
+	batch->nr = left;
+}
 
 /* Allocates a block of 2^@order pages, as single pages. */
 static struct page *ph_pool_alloc_block(gfp_t gfp, unsigned int order)
@@ -28,31 +118,13 @@ static struct page *ph_pool_alloc_block(gfp_t gfp, unsigned int order)
 	return page;
 }
 
-/**
- * ph_pool_take - get memory for pages
- * @batch: receives it
- * @nr: how many pages are wanted, at most PH_BATCH_PAGES
- * @gfp: how hard to try for the first one. More are taken where they are to be
- *	had: no reclaim is done for them.
- *
- * NUMA: the memory policy of the task holds.
- *
- * Context: May sleep if @gfp says so.
- * Return: true if there is at least one page in the batch.
- */
-bool ph_pool_take(struct ph_batch *batch, unsigned int nr, gfp_t gfp)
+/* Fills the batch up with new memory; @gfp is for the first page of it. */
+static void ph_pool_alloc(struct ph_batch *batch, unsigned int nr, gfp_t gfp)
 {
-	unsigned int order, i;
+	unsigned int order = ilog2(nr - batch->nr), i;
 	struct page *page;
 
-	batch->next = 0;
-	if (nr == 1) {
-		batch->pages[0] = alloc_page(gfp);
-		batch->nr = !!batch->pages[0];
-		return batch->nr;
-	}
-	order = ilog2(nr);
-	for (batch->nr = 0; batch->nr < nr; ) {
+	while (batch->nr < nr) {
 		order = min_t(unsigned int, order, ilog2(nr - batch->nr));
 		page = ph_pool_alloc_block(order || batch->nr ? PH_GFP_MANY : gfp,
 					   order);
@@ -64,20 +136,167 @@ bool ph_pool_take(struct ph_batch *batch, unsigned int nr, gfp_t gfp)
 		for (i = 0; i < 1U << order; i++)
 			batch->pages[batch->nr++] = page + i;
 	}
+}
+
+/**
+ * ph_pool_take - get memory for pages
+ * @heap: for this heap
+ * @batch: receives it
+ * @nr: how many pages are wanted, at most PH_BATCH_PAGES
+ * @gfp: how hard to try for the first one. More are taken where they are to be
+ *	had: no reclaim is done for them.
+ *
+ * NUMA: the memory policy of the task holds.
+ *
+ * Context: May sleep if @gfp says so.
+ * Return: true if there is at least one page in the batch.
+ */
+bool ph_pool_take(struct ph_heap *heap, struct ph_batch *batch, unsigned int nr,
+		  gfp_t gfp)
+{
+	struct ph_pool *pool = heap->pool;
+
+	batch->next = 0;
+	batch->nr = 0;
+	if (READ_ONCE(pool->nr) && !heap->cgroup)
+		ph_pool_pop(pool, batch, nr);
+	batch->nr_recycled = batch->nr;
+	if (likely(nr == 1)) {
+		if (!batch->nr)
+			batch->pages[0] = alloc_page(gfp);
+		batch->nr = !!batch->pages[0];
+	} else if (batch->nr < nr) {
+		ph_pool_alloc(batch, nr, gfp);
+	}
 	return batch->nr;
 }
 
 /**
  * ph_pool_give - give memory back
+ * @heap: what had it, or was to have it
  * @batch: what of it is left; empty afterwards. Nothing maps these pages
  *
  * Context: May sleep.
  */
-void ph_pool_give(struct ph_batch *batch)
+void ph_pool_give(struct ph_heap *heap, struct ph_batch *batch)
 {
-	if (batch->next < batch->nr)
-		release_pages(batch->pages + batch->next,
-			      batch->nr - batch->next);
+	if (batch->next == batch->nr)
+		return;
+	/* Nobody will take anything out again in an address space that ends. */
+	if (atomic_read(&heap->mm->mm_users) && !heap->cgroup &&
+	    ph_pool_cgroup_has_room(batch->pages[batch->next]))
+		ph_pool_push(heap->pool, batch);
+	release_pages(batch->pages + batch->next, batch->nr - batch->next);
 	batch->next = 0;
 	batch->nr = 0;
+}
+
+/* Moves pages out of a pool, at most @nr of them. */
+static unsigned long ph_pool_cut(struct ph_pool *pool, unsigned long nr,
+				 struct list_head *pages)
+{
+	unsigned long i;
+
+	spin_lock(&pool->lock);
+	nr = min_t(unsigned long, nr, pool->nr);
+	for (i = 0; i < nr; i++)
+		list_move(pool->pages.prev, pages);
+	pool->nr -= nr;
+	spin_unlock(&pool->lock);
+	atomic_long_sub(nr, &ph_pools_pages);
+	return nr;
+}
+
+/**
+ * ph_pool_drain - give all that a pool keeps back to the kernel
+ * @pool: the pool
+ *
+ * Context: May sleep.
+ */
+void ph_pool_drain(struct ph_pool *pool)
+{
+	LIST_HEAD(pages);
+
+	ph_pool_cut(pool, ULONG_MAX, &pages);
+	put_pages_list(&pages);
+}
+
+/**
+ * ph_pool_init - make a pool
+ * @pool: of a new process
+ */
+void ph_pool_init(struct ph_pool *pool)
+{
+	spin_lock_init(&pool->lock);
+	INIT_LIST_HEAD(&pool->pages);
+	spin_lock(&ph_pools_lock);
+	list_add_tail(&pool->node, &ph_pools);
+	spin_unlock(&ph_pools_lock);
+}
+
+/**
+ * ph_pool_exit - the mirror of ph_pool_init()
+ * @pool: the pool; no heap has it any more
+ *
+ * Context: May sleep.
+ */
+void ph_pool_exit(struct ph_pool *pool)
+{
+	spin_lock(&ph_pools_lock);
+	list_del(&pool->node);
+	spin_unlock(&ph_pools_lock);
+	ph_pool_drain(pool);
+}
+
+static unsigned long ph_pools_count(struct shrinker *shrinker,
+				    struct shrink_control *sc)
+{
+	return atomic_long_read(&ph_pools_pages) ?: SHRINK_EMPTY;
+}
+
+/* The pool that gave last goes to the end, so that all take their turns. */
+static unsigned long ph_pools_scan(struct shrinker *shrinker,
+				   struct shrink_control *sc)
+{
+	unsigned long nr = 0;
+	struct ph_pool *pool, *next;
+	LIST_HEAD(pages);
+	LIST_HEAD(done);
+
+	spin_lock(&ph_pools_lock);
+	list_for_each_entry_safe(pool, next, &ph_pools, node) {
+		if (nr >= sc->nr_to_scan)
+			break;
+		nr += ph_pool_cut(pool, sc->nr_to_scan - nr, &pages);
+		list_move_tail(&pool->node, &done);
+	}
+	list_splice_tail(&done, &ph_pools);
+	spin_unlock(&ph_pools_lock);
+	put_pages_list(&pages);
+	sc->nr_scanned = nr;
+	return nr ?: SHRINK_STOP;
+}
+
+/**
+ * ph_pools_init - let the kernel ask for memory back
+ *
+ * Return: 0 or -ENOMEM.
+ */
+int __init ph_pools_init(void)
+{
+	ph_pools_shrinker = shrinker_alloc(0, "privheap");
+	if (!ph_pools_shrinker)
+		return -ENOMEM;
+	ph_pools_shrinker->count_objects = ph_pools_count;
+	ph_pools_shrinker->scan_objects = ph_pools_scan;
+	shrinker_register(ph_pools_shrinker);
+	return 0;
+}
+
+/**
+ * ph_pools_exit - the mirror of ph_pools_init()
+ */
+void ph_pools_exit(void)
+{
+	shrinker_free(ph_pools_shrinker);
 }
