@@ -5,6 +5,10 @@
  * Committing and decommitting happen in calls, under ph_heap.lock. A page becomes
  * resident at the first touch, see fault.c, or here when it is to be backed. This
  * file knows pages, not blocks; the states and their invariants are chunk.c's.
+ *
+ * A page that no block needs any more may stay committed and resident as an idle
+ * page, up to a bound for each heap. It is charged, and goes before a limit
+ * refuses anything.
  */
 #include <linux/bitmap.h>
 #include <linux/mm.h>
@@ -63,15 +67,166 @@ static int ph_populate(struct ph_region *region, unsigned long first,
 	return 0;
 }
 
-/* All that can fail of a commit, of which @missing pages are news. */
+/* Pages of a part are not idle any more: they are used again, or go. */
+static void ph_idle_forget_locked(struct ph_chunk *chunk, struct ph_part part)
+{
+	struct ph_heap *heap = chunk->heap;
+	unsigned int i = part.lo;
+
+	lockdep_assert_held(&heap->lock);
+	if (!heap->nr_idle)
+		return;
+	for_each_set_bit_from(i, chunk->idle, part.hi) {
+		__clear_bit(i, chunk->idle);
+		heap->nr_idle--;
+	}
+}
+
+/* Decommits [@first, @end) in the three steps that the invariants ask for. */
+static void ph_decommit_range(struct ph_region *region, unsigned long first,
+			      unsigned long end)
+{
+	unsigned long index, nr_committed = 0, nr_resident = 0;
+	struct ph_chunk *chunk;
+	struct ph_part part;
+
+	lockdep_assert_held(&region->heap->lock);
+	ph_for_each_chunk(region, index, chunk, first, end) {
+		part = ph_chunk_part(index, first, end);
+		mutex_lock(&chunk->lock);
+		nr_committed += ph_chunk_count(chunk, part);
+		ph_idle_forget_locked(chunk, part);
+		nr_resident += chunk->nr_resident;
+		bitmap_clear(chunk->committed, part.lo, part.hi - part.lo);
+		bitmap_clear(chunk->zero, part.lo, part.hi - part.lo);
+		mutex_unlock(&chunk->lock);
+		cond_resched();
+	}
+	if (!nr_committed)
+		return;
+	if (nr_resident)
+		unmap_mapping_pages(region->heap->filp->f_mapping,
+				    region->pgoff + first, end - first, true);
+	ph_for_each_chunk(region, index, chunk, first, end) {
+		ph_chunk_release(chunk, ph_chunk_part(index, first, end));
+		ph_chunk_trim(chunk);
+		cond_resched();
+	}
+	ph_limit_uncharge(region->heap, nr_committed);
+	trace_privheap_page_decommit(region, first, end - first, nr_committed);
+}
+
+/*
+ * Leaves what is resident of a part committed, as idle pages; decommits the rest.
+ * Returns how many pages these were. None of them is mapped: nobody has touched
+ * them, and from here on a touch does not make them resident.
+ */
+static unsigned int ph_idle_keep_part(struct ph_chunk *chunk, struct ph_part part)
+{
+	unsigned int i = part.lo, nr_gone = 0;
+
+	mutex_lock(&chunk->lock);
+	for_each_set_bit_from(i, chunk->committed, part.hi) {
+		if (chunk->pages[i]) {
+			if (!__test_and_set_bit(i, chunk->idle))
+				chunk->heap->nr_idle++;
+		} else {
+			__clear_bit(i, chunk->committed);
+			__clear_bit(i, chunk->zero);
+			nr_gone++;
+		}
+	}
+	mutex_unlock(&chunk->lock);
+	ph_chunk_trim(chunk);
+	return nr_gone;
+}
+
+/* The pages [@first, @end) hold no block any more; keeps what is resident. */
+static void ph_idle_keep(struct ph_region *region, unsigned long first,
+			 unsigned long end)
+{
+	unsigned long index, nr_gone = 0;
+	struct ph_chunk *chunk;
+
+	ph_for_each_chunk(region, index, chunk, first, end) {
+		if (!chunk->pages)
+			continue;
+		nr_gone += ph_idle_keep_part(chunk,
+					     ph_chunk_part(index, first, end));
+		cond_resched();
+	}
+	ph_limit_uncharge(region->heap, nr_gone);
+}
+
+static void ph_idle_trim_region(struct ph_region *region)
+{
+	unsigned long index, lo, hi, base;
+	struct ph_chunk *chunk;
+
+	xa_for_each(&region->chunks, index, chunk) {
+		base = index * PH_CHUNK_PAGES;
+		for_each_set_bitrange(lo, hi, chunk->idle, PH_CHUNK_PAGES)
+			ph_decommit_range(region, base + lo, base + hi);
+		cond_resched();
+	}
+}
+
+/**
+ * ph_commit_trim - decommit the idle pages of a heap
+ * @heap: which
+ *
+ * Context: May sleep. Caller holds ph_heap.lock.
+ */
+void ph_commit_trim(struct ph_heap *heap)
+{
+	struct ph_region *region;
+
+	lockdep_assert_held(&heap->lock);
+	list_for_each_entry(region, &heap->regions, node) {
+		if (!heap->nr_idle)
+			break;
+		ph_idle_trim_region(region);
+	}
+}
+
+/* Charges what is not committed yet. Idle pages go before a limit refuses. */
+static int ph_commit_charge(struct ph_region *region, unsigned long first,
+			    unsigned long end, unsigned long *missing)
+{
+	struct ph_heap *heap = region->heap;
+	int err;
+
+	*missing = end - first - ph_count_committed(region, first, end);
+	if (!*missing)
+		return 0;
+	err = ph_limit_charge(heap, *missing);
+	if (err != -EDQUOT || !heap->nr_idle)
+		return err;
+	ph_commit_trim(heap);
+	*missing = end - first - ph_count_committed(region, first, end);
+	return ph_limit_charge(heap, *missing);
+}
+
+/* Pages in [@first, @end) get a use again. */
+static void ph_idle_use(struct ph_region *region, unsigned long first,
+			unsigned long end)
+{
+	struct ph_chunk *chunk;
+	unsigned long index;
+
+	ph_for_each_chunk(region, index, chunk, first, end)
+		ph_idle_forget_locked(chunk, ph_chunk_part(index, first, end));
+}
+
+/* All that can fail of a commit; @missing receives how many pages are news. */
 static int ph_commit_prepare(struct ph_region *region, unsigned long first,
-			     unsigned long end, unsigned long missing,
+			     unsigned long end, unsigned long *missing,
 			     bool backed)
 {
 	int err;
 
-	err = ph_limit_charge(region->heap, missing);
-	if (err)
+	err = ph_commit_charge(region, first, end, missing);
+	if (err || !*missing)
 		return err;
 	err = ph_chunk_create_range(region, first, end);
 	if (!err && backed)
@@ -80,7 +235,7 @@ static int ph_commit_prepare(struct ph_region *region, unsigned long first,
 	if (err) {
 		ph_depopulate(region, first, end);
 		ph_pool_drain(region->heap->pool);
-		ph_limit_uncharge(region->heap, missing);
+		ph_limit_uncharge(region->heap, *missing);
 	}
 	return err;
 }
@@ -107,13 +262,14 @@ int ph_commit_pages(struct ph_region *region, unsigned long first,
 	int err;
 
 	lockdep_assert_held(&region->heap->lock);
-	missing = nr - ph_count_committed(region, first, end);
-	if (!missing)
-		return 0;
-	err = ph_commit_prepare(region, first, end, missing, backed);
-	trace_privheap_page_commit(region, first, nr, missing, backed, err);
+	err = ph_commit_prepare(region, first, end, &missing, backed);
+	if (err || missing)
+		trace_privheap_page_commit(region, first, nr, missing, backed,
+					   err);
 	if (err)
 		return err;
+	if (!missing)
+		goto out_use;
 	ph_for_each_chunk(region, index, chunk, first, end) {
 		part = ph_chunk_part(index, first, end);
 		mutex_lock(&chunk->lock);
@@ -122,40 +278,10 @@ int ph_commit_pages(struct ph_region *region, unsigned long first,
 		cond_resched();
 	}
 	ph_limit_settle(region->heap);
+out_use:
+	if (region->heap->nr_idle)
+		ph_idle_use(region, first, end);
 	return 0;
-}
-
-/* Decommits [@first, @end) in the three steps that the invariants ask for. */
-static void ph_decommit_range(struct ph_region *region, unsigned long first,
-			      unsigned long end)
-{
-	unsigned long index, nr_committed = 0, nr_resident = 0;
-	struct ph_chunk *chunk;
-	struct ph_part part;
-
-	lockdep_assert_held(&region->heap->lock);
-	ph_for_each_chunk(region, index, chunk, first, end) {
-		part = ph_chunk_part(index, first, end);
-		mutex_lock(&chunk->lock);
-		nr_committed += ph_chunk_count(chunk, part);
-		nr_resident += chunk->nr_resident;
-		bitmap_clear(chunk->committed, part.lo, part.hi - part.lo);
-		bitmap_clear(chunk->zero, part.lo, part.hi - part.lo);
-		mutex_unlock(&chunk->lock);
-		cond_resched();
-	}
-	if (!nr_committed)
-		return;
-	if (nr_resident)
-		unmap_mapping_pages(region->heap->filp->f_mapping,
-				    region->pgoff + first, end - first, true);
-	ph_for_each_chunk(region, index, chunk, first, end) {
-		ph_chunk_release(chunk, ph_chunk_part(index, first, end));
-		ph_chunk_trim(chunk);
-		cond_resched();
-	}
-	ph_limit_uncharge(region->heap, nr_committed);
-	trace_privheap_page_decommit(region, first, end - first, nr_committed);
 }
 
 /**
@@ -172,22 +298,117 @@ unsigned long ph_commit_count(struct ph_region *region)
 }
 
 /**
- * ph_decommit_pages - decommit a range of pages
+ * ph_commit_stretch - is a page committed, and how far is that so?
+ * @region: of this region
+ * @first: the page
+ * @end: how far to look; receives the first page that is not as @first
+ *
+ * Context: Caller holds ph_heap.lock.
+ * Return: true if it is committed.
+ */
+bool ph_commit_stretch(struct ph_region *region, unsigned long first,
+		       unsigned long *end)
+{
+	struct ph_chunk *chunk = ph_chunk_find(region, first);
+	unsigned long index = first / PH_CHUNK_PAGES, i = first % PH_CHUNK_PAGES;
+	bool committed = chunk && test_bit(i, chunk->committed);
+
+	lockdep_assert_held(&region->heap->lock);
+	for (; index * PH_CHUNK_PAGES < *end; index++, i = 0) {
+		chunk = xa_load(&region->chunks, index);
+		if (!chunk && !committed)
+			continue;
+		if (!chunk)
+			i = 0;
+		else if (committed)
+			i = find_next_zero_bit(chunk->committed, PH_CHUNK_PAGES, i);
+		else
+			i = find_next_bit(chunk->committed, PH_CHUNK_PAGES, i);
+		if (i < PH_CHUNK_PAGES) {
+			*end = min(*end, index * PH_CHUNK_PAGES + i);
+			break;
+		}
+		cond_resched();
+	}
+	return committed;
+}
+
+/**
+ * ph_decommit_pages - decommit a range of pages that no block needs any more
  * @region: of this region
  * @first: first page
  * @nr: how many; pages that are not committed are skipped, and so are those
  *	that the heap keeps for life
+ *
+ * As far as the heap may keep idle pages, what is resident stays as it is: a
+ * program that frees and allocates in waves does not fault each wave.
  *
  * Context: May sleep. Caller holds ph_heap.lock.
  */
 void ph_decommit_pages(struct ph_region *region, unsigned long first,
 		       unsigned long nr)
 {
+	struct ph_heap *heap = region->heap;
 	unsigned long end = first + nr;
 
 	first = max(first, region->nr_kept_pages);
-	if (first < end)
+	if (first >= end)
+		return;
+	if (heap->nr_idle + (end - first) <= heap->max_idle)
+		ph_idle_keep(region, first, end);
+	else
 		ph_decommit_range(region, first, end);
+}
+
+/* The page in front of which @nr of the pages from @first on are resident. */
+static unsigned long ph_commit_seek(struct ph_region *region,
+				    unsigned long first, unsigned long nr)
+{
+	unsigned long index, end = region->blocks.nr_pages;
+	struct ph_chunk *chunk;
+	struct ph_part part;
+
+	if (first == end)
+		return end;
+	ph_for_each_chunk(region, index, chunk, first, end) {
+		if (!chunk->pages)
+			continue;
+		part = ph_chunk_part(index, first, end);
+		for (; part.lo < part.hi; part.lo++) {
+			if (!READ_ONCE(chunk->pages[part.lo]))
+				continue;
+			if (!nr--)
+				return index * PH_CHUNK_PAGES + part.lo;
+		}
+	}
+	return end;
+}
+
+/**
+ * ph_commit_reset - take the pages of a heap away whose blocks are gone
+ * @heap: a live heap
+ * @nr_keep: how many pages may stay resident as idle ones, beside those that the
+ *	heap keeps for life
+ *
+ * Context: May sleep. Caller holds ph_heap.lock.
+ */
+void ph_commit_reset(struct ph_heap *heap, unsigned long nr_keep)
+{
+	unsigned long first, border, end;
+	struct ph_region *region;
+
+	lockdep_assert_held(&heap->lock);
+	list_for_each_entry(region, &heap->regions, node)
+		ph_idle_use(region, 0, region->blocks.nr_pages);
+	list_for_each_entry(region, &heap->regions, node) {
+		first = region->nr_kept_pages;
+		end = region->blocks.nr_pages;
+		border = ph_commit_seek(region, first, nr_keep - heap->nr_idle);
+		if (first < border)
+			ph_idle_keep(region, first, border);
+		if (border < end)
+			ph_decommit_range(region, border, end);
+	}
 }
 
 /**
@@ -218,6 +439,7 @@ void ph_commit_exit(struct ph_region *region)
 	xa_for_each(&region->chunks, index, chunk) {
 		part = ph_chunk_part(index, 0, region->blocks.nr_pages);
 		nr_committed += ph_chunk_count(chunk, part);
+		ph_idle_forget_locked(chunk, part);
 		ph_chunk_release(chunk, part);
 		ph_tally_keep(region->heap, chunk);
 		ph_chunk_free(chunk);

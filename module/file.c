@@ -152,6 +152,8 @@ static int ph_ioctl_create(struct ph_call *call)
 	if (arg->__reserved ||
 	    (arg->cgroup_fd && !(arg->flags & PRIVHEAP_CREATE_F_CGROUP)))
 		return -EINVAL;
+	if (arg->idle_bytes > ph_max_bytes())
+		return -EOVERFLOW;
 	if (max3(arg->initial_bytes, arg->max_bytes, arg->limit_bytes) >
 	    ph_max_bytes() ||
 	    max(arg->soft_bytes, arg->grace_bytes) > ph_max_bytes())
@@ -407,6 +409,24 @@ static int ph_ioctl_walk(struct ph_call *call)
 	return err ?: ph_call_answer(call);
 }
 
+static int ph_ioctl_reset(struct ph_call *call)
+{
+	struct ph_heap *heap;
+	int err;
+
+	err = ph_call_answer(call);	/* before anything is freed */
+	if (err)
+		return err;
+	heap = ph_heap_get(call->file, call->arg.reset.heap);
+	if (!heap)
+		return -ENXIO;
+	err = ph_heap_reset(heap, &call->arg.reset);
+	ph_heap_put(heap);
+	if (!err)
+		ph_call_answer(call);	/* unless that was in a block of the heap */
+	return err;
+}
+
 static int ph_ioctl_policy(struct ph_call *call)
 {
 	struct privheap_policy *arg = &call->arg.policy;
@@ -416,6 +436,8 @@ static int ph_ioctl_policy(struct ph_call *call)
 	err = ph_policy_check(arg->policy, arg->window_pages);
 	if (err)
 		return err;
+	if (arg->idle_bytes > ph_max_bytes())
+		return -EOVERFLOW;
 	heap = ph_heap_get(call->file, arg->heap);
 	if (!heap)
 		return -ENXIO;
@@ -543,8 +565,9 @@ static const struct ph_ioctl ph_ioctls[] = {
 	PH_IOCTL(FREE, free, addr, 0),
 	PH_IOCTL(SIZE, size, out_capacity_bytes, 0),
 	PH_IOCTL(WALK, walk, __reserved, 0),
+	PH_IOCTL(RESET, reset, out_idle_bytes, 0),
 	PH_IOCTL(COMPACT, compact, out_largest_free_bytes, 0),
-	PH_IOCTL(POLICY, policy, window_pages, 0),
+	PH_IOCTL(POLICY, policy, idle_bytes, 0),
 	PH_IOCTL(LIMIT, limit, out_nr_soft_hits, PRIVHEAP_LIMIT_F_ALL),
 	PH_IOCTL(GUARD_ALLOC, guard_alloc, out_addr, PRIVHEAP_GUARD_ALLOC_F_ALL),
 	PH_IOCTL(GUARD_FREE, guard_free, cookie, 0),

@@ -38,6 +38,12 @@ static bool ph_heap_is_backed(struct ph_heap *heap)
 	return heap->flags & PRIVHEAP_CREATE_F_BACKED || heap->policy->at_commit;
 }
 
+/* How many pages that makes. What is freed in a guarded heap is out of reach. */
+static unsigned long ph_heap_idle_pages(struct ph_heap *heap, u64 bytes)
+{
+	return heap->flags & PRIVHEAP_CREATE_F_GUARD ? 0 : bytes >> PAGE_SHIFT;
+}
+
 static int ph_heap_commit(struct ph_block_region *blocks, unsigned long first,
 			  unsigned long nr)
 {
@@ -752,6 +758,7 @@ int ph_heap_compact(struct ph_heap *heap, struct privheap_compact *arg)
 	err = ph_heap_check_locked(heap);
 	if (!err) {
 		ph_block_trim(&heap->store);
+		ph_commit_trim(heap);
 		ph_pool_drain(heap->pool);
 		arg->out_largest_free_bytes = ph_walk_largest_free(heap);
 	}
@@ -759,10 +766,19 @@ int ph_heap_compact(struct ph_heap *heap, struct privheap_compact *arg)
 	return err;
 }
 
+static void ph_heap_set_policy_locked(struct ph_heap *heap, u32 policy,
+				      u32 window_pages, u64 idle_bytes)
+{
+	ph_policy_set(heap, policy, window_pages);
+	heap->max_idle = ph_heap_idle_pages(heap, idle_bytes);
+	if (heap->nr_idle > heap->max_idle)
+		ph_commit_trim(heap);
+}
+
 /**
  * ph_heap_policy - change the policy of a heap
  * @heap: which
- * @arg: the policy and its window, checked
+ * @arg: the policy, its window and the bound of idle pages, checked
  *
  * Context: May sleep; takes ph_heap.lock.
  * Return: 0, -ENXIO, -EIDRM.
@@ -774,8 +790,77 @@ int ph_heap_policy(struct ph_heap *heap, const struct privheap_policy *arg)
 	mutex_lock(&heap->lock);
 	err = ph_heap_check_locked(heap);
 	if (!err) {
-		ph_policy_set(heap, arg->policy, arg->window_pages);
+		ph_heap_set_policy_locked(heap, arg->policy, arg->window_pages,
+					  arg->idle_bytes);
 		trace_privheap_policy_change(heap);
+	}
+	mutex_unlock(&heap->lock);
+	return err;
+}
+
+/* The first block, by creation, that has a region of its own. */
+static struct ph_region *ph_heap_first_dedicated(struct ph_heap *heap)
+{
+	struct ph_region *region;
+
+	list_for_each_entry(region, &heap->regions, node) {
+		if (region->blocks.dedicated)
+			return region;
+	}
+	return NULL;
+}
+
+/*
+ * Makes a region free that had blocks. What describes it so was allocated when it
+ * was added, has just been freed, and is allocated once more.
+ */
+static void ph_heap_empty_region_locked(struct ph_heap *heap,
+					struct ph_region *region)
+{
+	struct ph_block_region *blocks = &region->blocks;
+
+	ph_block_region_remove(&heap->store, blocks);
+	while (unlikely(ph_block_region_add(&heap->store, blocks, blocks->base,
+					    blocks->nr_pages, false)))
+		cond_resched();
+}
+
+static void ph_heap_reset_locked(struct ph_heap *heap, unsigned long nr_keep)
+{
+	struct ph_region *region;
+
+	list_for_each_entry(region, &heap->regions, node)
+		ph_heap_empty_region_locked(heap, region);
+	ph_commit_reset(heap, nr_keep);
+}
+
+/**
+ * ph_heap_reset - free all blocks of a heap
+ * @heap: which
+ * @arg: how much may stay resident; receives how much did
+ *
+ * Regions of single blocks go one by one, since to unmap one takes mmap_lock.
+ *
+ * Context: May sleep; takes ph_heap.lock and mmap_lock.
+ * Return: 0, -ENXIO, -EIDRM.
+ */
+int ph_heap_reset(struct ph_heap *heap, struct privheap_reset *arg)
+{
+	struct ph_region *region;
+	int err;
+
+	mutex_lock(&heap->lock);
+	while (!(err = ph_heap_check_locked(heap)) &&
+	       (region = ph_heap_first_dedicated(heap))) {
+		ph_heap_detach_locked(heap, region);
+		mutex_unlock(&heap->lock);
+		ph_heap_discard(heap, region);
+		mutex_lock(&heap->lock);
+	}
+	if (!err) {
+		ph_heap_reset_locked(heap, ph_heap_idle_pages(heap,
+							     arg->keep_bytes));
+		arg->out_idle_bytes = (u64)heap->nr_idle << PAGE_SHIFT;
 	}
 	mutex_unlock(&heap->lock);
 	return err;
@@ -815,6 +900,7 @@ int ph_heap_stat(struct ph_heap *heap, struct privheap_stat *stat)
 	stat->out_nr_regions = heap->nr_regions;
 	stat->out_policy = ph_policy_id(heap);
 	stat->out_window_pages = heap->window_pages;
+	stat->out_idle_bytes = (u64)heap->nr_idle << PAGE_SHIFT;
 	stat->out_nr_limit_failures = atomic_long_read(&limit->nr_failures);
 	stat->out_serial = limit->key;
 	mutex_unlock(&heap->lock);
@@ -1112,6 +1198,7 @@ int ph_heap_create(struct ph_call *call)
 	if (!heap)
 		return -ENOMEM;
 	ph_policy_set(heap, arg->policy, arg->window_pages);
+	heap->max_idle = ph_heap_idle_pages(heap, arg->idle_bytes);
 	err = ph_heap_set_limits(heap, arg) ?:
 	      ph_limit_charge_above(heap, PH_HEAP_META_PAGES);
 	if (err)

@@ -315,6 +315,8 @@ enum ph_heap_state {
  * @nr_mapped: regions that have a VMA in @mm (@lock)
  * @reserved_pages: of all regions (@lock)
  * @nr_resident: pages that have memory; the sum of the chunks' (atomic)
+ * @nr_idle: free pages that are kept committed and resident (@lock)
+ * @max_idle: how many may be, but for those that a reset has left (@lock)
  * @next_pgoff: where the next region starts in @filp (@grow_lock)
  * @tables_base: of the region in which page tables are missing, and
  * @tables_index: of the chunk that they are missing for (@lock)
@@ -352,6 +354,8 @@ struct ph_heap {
 	struct ph_region *first;
 	struct maple_tree others;
 	unsigned long reserved_pages;
+	unsigned long nr_idle;
+	unsigned long max_idle;
 	atomic_long_t nr_resident;
 	unsigned long tables_base;
 	unsigned long tables_index;
@@ -402,6 +406,8 @@ struct ph_region {
  * @committed: bit n is set when page n is committed (@lock; changed under
  *	ph_heap.lock as well, so either is enough to read it)
  * @tally: faults, see tally.h (@lock)
+ * @idle: bit n is set when page n is committed and resident, but free; idle
+ *	pages are counted in ph_heap.nr_idle (ph_heap.lock)
  * @zero: bit n is set when page n has to be zero when it gets memory; of no
  *	meaning while it has some, or is not committed (as @committed)
  * @pages: the memory; NULL if not resident. Not set while the page is not
@@ -416,6 +422,7 @@ struct ph_chunk {
 	bool has_tables;
 	DECLARE_BITMAP(committed, PH_CHUNK_PAGES);
 	u8 tally[PH_NR_TALLIES];
+	DECLARE_BITMAP(idle, PH_CHUNK_PAGES);
 	DECLARE_BITMAP(zero, PH_CHUNK_PAGES);
 	struct page **pages;
 	struct page *few[];
@@ -444,6 +451,7 @@ struct ph_call {
 		struct privheap_walk walk;
 		struct privheap_compact compact;
 		struct privheap_policy policy;
+		struct privheap_reset reset;
 		struct privheap_limit limit;
 		struct privheap_guard_alloc guard_alloc;
 		struct privheap_guard_free guard_free;
@@ -499,6 +507,7 @@ int ph_heap_guard_free(struct ph_heap *heap,
 		       const struct privheap_guard_free *arg);
 int ph_heap_describe(struct ph_heap *heap, struct privheap_describe *arg);
 int ph_heap_compact(struct ph_heap *heap, struct privheap_compact *arg);
+int ph_heap_reset(struct ph_heap *heap, struct privheap_reset *arg);
 int ph_heap_policy(struct ph_heap *heap, const struct privheap_policy *arg);
 
 /* walk.c */
@@ -522,6 +531,10 @@ void ph_decommit_pages(struct ph_region *region, unsigned long first,
 		       unsigned long nr);
 void ph_commit_release(struct ph_region *region);
 unsigned long ph_commit_resident(struct ph_region *region);
+void ph_commit_trim(struct ph_heap *heap);
+void ph_commit_reset(struct ph_heap *heap, unsigned long nr_keep);
+bool ph_commit_stretch(struct ph_region *region, unsigned long first,
+		       unsigned long *end);
 unsigned long ph_commit_count(struct ph_region *region);
 unsigned long ph_commit_extent(struct ph_region *region, unsigned long first,
 			       unsigned long end, u32 *state);

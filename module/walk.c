@@ -4,8 +4,8 @@
  *
  * A walk keeps no state between calls. The caller passes the last entry back,
  * and from that the place to go on is found: a region and an address in it. The
- * blocks tell what follows; where a free run starts inside the pages that the
- * heap keeps committed and ends outside of them, it makes two entries.
+ * blocks tell what follows; a free run of which some pages are committed, and some
+ * are not, makes several entries.
  */
 #include "internal.h"
 
@@ -18,11 +18,6 @@ struct ph_walk_place {
 	struct ph_region *region;
 	unsigned long cursor;
 };
-
-static unsigned long ph_walk_kept_end(struct ph_region *region)
-{
-	return region->blocks.base + (region->nr_kept_pages << PAGE_SHIFT);
-}
 
 /* The next region of the same sort after @region, or after the list's head. */
 static struct ph_region *ph_walk_next_region(struct ph_heap *heap,
@@ -71,20 +66,19 @@ static void ph_walk_merge_slots(struct ph_region *region,
 	found->capacity = found->end - found->addr;
 }
 
-/* Of a free run only what the heap keeps, if it begins there. */
-static void ph_walk_describe_pages(struct ph_region *region,
-				   struct ph_block_entry *found,
+/* Describes free pages from @addr on, as far as they are all committed, or none. */
+static void ph_walk_describe_pages(struct ph_region *region, unsigned long addr,
+				   unsigned long end,
 				   struct privheap_entry *entry)
 {
-	unsigned long kept_end = ph_walk_kept_end(region);
+	unsigned long base = region->blocks.base;
+	unsigned long border = (end - base) >> PAGE_SHIFT;
+	bool committed;
 
-	if (found->addr < kept_end) {
-		entry->kind = PRIVHEAP_ENTRY_FREE;
-		found->end = min(found->end, kept_end);
-	} else {
-		entry->kind = PRIVHEAP_ENTRY_RESERVED;
-	}
-	entry->bytes = found->end - found->addr;
+	committed = ph_commit_stretch(region, (addr - base) >> PAGE_SHIFT, &border);
+	entry->kind = committed ? PRIVHEAP_ENTRY_FREE : PRIVHEAP_ENTRY_RESERVED;
+	entry->addr = addr;
+	entry->bytes = base + (border << PAGE_SHIFT) - addr;
 	entry->capacity_bytes = entry->bytes;
 }
 
@@ -107,7 +101,8 @@ static void ph_walk_describe(struct ph_region *region,
 		break;
 	case PH_ENTRY_FREE_PAGES:
 	case PH_ENTRY_QUARANTINE:
-		ph_walk_describe_pages(region, found, entry);
+		ph_walk_describe_pages(region, found->addr, found->end, entry);
+		found->end = entry->addr + entry->bytes;
 		break;
 	}
 }
@@ -130,28 +125,24 @@ static bool ph_walk_look(struct ph_walk_place *place,
 	return true;
 }
 
-/* The part of a free run that lies past the pages the heap keeps. */
-static bool ph_walk_look_past_kept(struct ph_walk_place *place,
-				   struct privheap_entry *entry)
+/* What follows in the middle of a free run, of which a part was listed before. */
+static bool ph_walk_look_on(struct ph_walk_place *place,
+			    struct privheap_entry *entry)
 {
-	struct ph_region *region = place->region;
-	unsigned long kept_end = ph_walk_kept_end(region);
-	unsigned long next_addr = region->blocks.base +
-				  (region->blocks.nr_pages << PAGE_SHIFT);
+	struct ph_block_region *blocks = &place->region->blocks;
+	unsigned long end = blocks->base + (blocks->nr_pages << PAGE_SHIFT);
 	struct ph_block_entry next;
 
-	if (place->cursor != kept_end || kept_end == next_addr ||
-	    !ph_block_page_is_free(&region->blocks, kept_end))
+	if (blocks->dedicated || place->cursor <= blocks->base ||
+	    place->cursor >= end || !PAGE_ALIGNED(place->cursor) ||
+	    !ph_block_page_is_free(blocks, place->cursor))
 		return false;
-	if (!ph_block_next(&region->blocks, kept_end, &next))
-		next_addr = next.addr;
-	if (next_addr == kept_end)
+	if (!ph_block_next(blocks, place->cursor, &next))
+		end = next.addr;
+	if (end == place->cursor)
 		return false;
-	entry->kind = PRIVHEAP_ENTRY_RESERVED;
-	entry->addr = kept_end;
-	entry->bytes = next_addr - kept_end;
-	entry->capacity_bytes = entry->bytes;
-	place->cursor = next_addr;
+	ph_walk_describe_pages(place->region, place->cursor, end, entry);
+	place->cursor += entry->bytes;
 	return true;
 }
 
@@ -166,7 +157,7 @@ static bool ph_walk_step(struct ph_heap *heap, struct ph_walk_place *place,
 			place->cursor = entry->addr;
 			return true;
 		}
-		if (ph_walk_look_past_kept(place, entry) ||
+		if (ph_walk_look_on(place, entry) ||
 		    ph_walk_look(place, entry))
 			return true;
 		ph_walk_leave_region(heap, place);
@@ -195,7 +186,7 @@ static int ph_walk_resume(struct ph_heap *heap, const struct privheap_walk *arg,
 		ph_walk_step(heap, place, &entry);
 	} else {
 		place->cursor = arg->after_addr;
-		if (!ph_walk_look_past_kept(place, &entry))
+		if (!ph_walk_look_on(place, &entry))
 			ph_walk_look(place, &entry);
 	}
 	return entry.addr == arg->after_addr && entry.kind == arg->after_kind ?

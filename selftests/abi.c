@@ -23,6 +23,7 @@ union call_arg {
 	struct privheap_walk walk;
 	struct privheap_compact compact;
 	struct privheap_policy policy;
+	struct privheap_reset reset;
 	struct privheap_limit limit;
 	struct privheap_guard_alloc guard_alloc;
 	struct privheap_guard_free guard_free;
@@ -154,6 +155,10 @@ FIXTURE_VARIANT_ADD(call, walk) {
 
 FIXTURE_VARIANT_ADD(call, compact) {
 	CALL_OUT(COMPACT, compact, out_largest_free_bytes),
+};
+
+FIXTURE_VARIANT_ADD(call, reset) {
+	CALL_OUT(RESET, reset, out_idle_bytes),
 };
 
 FIXTURE_VARIANT_ADD(call, policy) {
@@ -566,6 +571,13 @@ TEST_F(call, arg_in_file_mapping)
 	close(file);
 }
 
+/* Does the call free the block that its structure lies in? */
+static bool frees_all_blocks(const FIXTURE_VARIANT(call) *variant)
+{
+	return variant->nr == PRIVHEAP_IOC_DESTROY ||
+	       variant->nr == PRIVHEAP_IOC_RESET;
+}
+
 /* The structure lies in a heap, even in the one that the call works on. */
 TEST_F(call, arg_in_heap)
 {
@@ -575,7 +587,7 @@ TEST_F(call, arg_in_heap)
 	ASSERT_EQ(0, block_alloc(&self->heap, sizeof(before), &block));
 	memcpy(block, &before, sizeof(before));
 	EXPECT_EQ(0, privheap_ioctl(self->fd, variant->nr, block));
-	if (variant->nr != PRIVHEAP_IOC_DESTROY)
+	if (!frees_all_blocks(variant))
 		expect_answered(_metadata, variant, &before, block);
 }
 
@@ -590,7 +602,7 @@ TEST_F(call, arg_in_heap_unmapped_page)
 	memcpy(block, &before, sizeof(before));
 	ASSERT_EQ(0, madvise(block, page_bytes(), MADV_DONTNEED));
 	EXPECT_EQ(0, privheap_ioctl(self->fd, variant->nr, block));
-	if (variant->nr != PRIVHEAP_IOC_DESTROY)
+	if (!frees_all_blocks(variant))
 		expect_answered(_metadata, variant, &before, block);
 }
 
@@ -632,7 +644,7 @@ TEST_F(device, info)
 
 static bool is_known_call(unsigned int nr)
 {
-	return nr <= _IOC_NR(PRIVHEAP_IOC_COMPACT) ||
+	return nr <= _IOC_NR(PRIVHEAP_IOC_RESET) ||
 	       nr == _IOC_NR(PRIVHEAP_IOC_POLICY) ||
 	       nr == _IOC_NR(PRIVHEAP_IOC_LIMIT) ||
 	       (nr >= _IOC_NR(PRIVHEAP_IOC_GUARD_ALLOC) &&

@@ -299,6 +299,23 @@ static inline int heap_compact(const struct heap *heap, size_t *largest_free)
 	return ret;
 }
 
+/* @kept is how much stays resident. */
+static inline int heap_reset(const struct heap *heap, size_t keep_bytes,
+			     size_t *kept)
+{
+	struct privheap_reset arg = {
+		.size = sizeof(arg),
+		.heap = heap->id,
+		.keep_bytes = keep_bytes,
+	};
+	int ret = privheap_call(heap->fd, PRIVHEAP_IOC_RESET, &arg, sizeof(arg),
+				offsetof(struct privheap_reset, out_idle_bytes));
+
+	if (!ret)
+		*kept = arg.out_idle_bytes;
+	return ret;
+}
+
 static inline int heap_policy(const struct heap *heap, __u32 policy,
 			      __u32 window_pages)
 {
@@ -390,6 +407,7 @@ static const struct stat_field stat_fields[] = {
 	STAT_FIELD(out_nr_limit_failures),
 	STAT_FIELD(out_policy),
 	STAT_FIELD(out_window_pages),
+	STAT_FIELD(out_idle_bytes),
 };
 
 static inline unsigned long long stat_value(const struct privheap_stat *stat,

@@ -86,6 +86,7 @@ enum privheap_source {
 #define PRIVHEAP_IOC_SIZE	_IO(PRIVHEAP_IOC_TYPE, 0x07)
 #define PRIVHEAP_IOC_WALK	_IO(PRIVHEAP_IOC_TYPE, 0x08)
 #define PRIVHEAP_IOC_COMPACT	_IO(PRIVHEAP_IOC_TYPE, 0x09)
+#define PRIVHEAP_IOC_RESET	_IO(PRIVHEAP_IOC_TYPE, 0x0A)
 #define PRIVHEAP_IOC_POLICY	_IO(PRIVHEAP_IOC_TYPE, 0x0D)
 #define PRIVHEAP_IOC_LIMIT	_IO(PRIVHEAP_IOC_TYPE, 0x10)
 #define PRIVHEAP_IOC_GUARD_ALLOC	_IO(PRIVHEAP_IOC_TYPE, 0x14)
@@ -189,6 +190,8 @@ struct privheap_info {
  * @policy: PRIVHEAP_POLICY_*
  * @window_pages: the policy's window, a power of two; 0 for its default. The
  *	longest is 64 pages, and 1 for PRIVHEAP_POLICY_PAGE
+ * @idle_bytes: how much of what is freed may stay committed and resident, so
+ *	that it costs nothing to use it again; 0 for nothing
  * @soft_bytes: crossing it is reported, see PRIVHEAP_IOC_LIMIT; 0 for none
  * @grace_bytes: how much of @limit_bytes is kept for calls that ask for it with
  *	PRIVHEAP_ALLOC_F_GRACE; 0 for nothing. Not for the initial size
@@ -210,6 +213,7 @@ struct privheap_create {
 	__aligned_u64 limit_bytes;
 	__u32 policy;
 	__u32 window_pages;
+	__aligned_u64 idle_bytes;
 	__aligned_u64 soft_bytes;
 	__aligned_u64 grace_bytes;
 	__aligned_u64 quarantine_bytes;
@@ -258,6 +262,7 @@ struct privheap_destroy {
  * @out_nr_limit_failures: commits that the heap's own limit refused
  * @out_policy: its policy, never PRIVHEAP_POLICY_DEFAULT
  * @out_window_pages: its window
+ * @out_idle_bytes: what is free, but stays committed and resident
  * @out_serial: of the whole machine, never used again; what the heap is called in
  *	netlink messages
  */
@@ -280,6 +285,7 @@ struct privheap_stat {
 	__aligned_u64 out_nr_limit_failures;
 	__u32 out_policy;
 	__u32 out_window_pages;
+	__aligned_u64 out_idle_bytes;
 	__aligned_u64 out_serial;
 };
 
@@ -489,6 +495,7 @@ struct privheap_compact {
  * @heap: id of the heap
  * @policy: PRIVHEAP_POLICY_*
  * @window_pages: as for struct privheap_create
+ * @idle_bytes: as there
  *
  * Holds for commits and touches from now on; what is resident stays so.
  */
@@ -498,6 +505,28 @@ struct privheap_policy {
 	__aligned_u64 heap;
 	__u32 policy;
 	__u32 window_pages;
+	__aligned_u64 idle_bytes;
+};
+
+/**
+ * struct privheap_reset - ioctl(PRIVHEAP_IOC_RESET): free all blocks of a heap
+ * @size: sizeof(struct privheap_reset)
+ * @flags: must be 0
+ * @heap: id of the heap
+ * @keep_bytes: how much may stay committed and resident for the blocks to come,
+ *	beside the initial size
+ * @out_idle_bytes: how much does
+ *
+ * The heap, its limits and its address range stay as they are, but for the
+ * regions of single blocks, which go. Costs what its resident pages and spans
+ * cost, whatever number of blocks it held.
+ */
+struct privheap_reset {
+	__u32 size;
+	__u32 flags;
+	__aligned_u64 heap;
+	__aligned_u64 keep_bytes;
+	__aligned_u64 out_idle_bytes;
 };
 
 /* Which limits PRIVHEAP_IOC_LIMIT changes; with none of them it only reads. */
