@@ -6,14 +6,16 @@
 #include "internal.h"
 
 int hd_backend_create(uint32_t flags, uint64_t initial_bytes,
-		      uint64_t max_bytes, const HEAPDEV_OPTIONS *options,
-		      uint64_t *id, void **base)
+		      uint64_t max_bytes, uint64_t quarantine_bytes,
+		      const HEAPDEV_OPTIONS *options, uint64_t *id,
+		      void **base)
 {
 	struct privheap_create arg = {
 		.size = sizeof(arg),
 		.flags = flags,
 		.initial_bytes = initial_bytes,
 		.max_bytes = max_bytes,
+		.quarantine_bytes = quarantine_bytes,
 	};
 	int err;
 
@@ -179,4 +181,61 @@ int hd_backend_compact(uint64_t id, uint64_t *largest_free_bytes)
 	if (!err)
 		*largest_free_bytes = arg.out_largest_free_bytes;
 	return err;
+}
+
+int hd_backend_guard_alloc(uint64_t id, uint32_t flags, size_t bytes,
+			   bool unaligned, uint64_t cookie, void **block,
+			   DWORD *scopes)
+{
+	struct privheap_guard_alloc arg = {
+		.size = sizeof(arg),
+		.flags = flags,
+		.heap = id,
+		.bytes = bytes,
+		.align = unaligned,	/* 1, or 0 for what is usual */
+		.cookie = cookie,
+	};
+	int err = hd_device_call(PRIVHEAP_IOC_GUARD_ALLOC, &arg);
+
+	if (err)
+		return err;
+	*block = (void *)(uintptr_t)arg.out_addr;
+	if (arg.out_notice)
+		*scopes = arg.out_notice;
+	return 0;
+}
+
+int hd_backend_guard_free(uint64_t id, void *block, uint64_t cookie)
+{
+	struct privheap_guard_free arg = {
+		.size = sizeof(arg),
+		.heap = id,
+		.addr = (uintptr_t)block,
+		.cookie = cookie,
+	};
+
+	return hd_device_call(PRIVHEAP_IOC_GUARD_FREE, &arg);
+}
+
+int hd_backend_describe(uint64_t id, const void *address,
+			struct hd_description *description)
+{
+	struct privheap_describe arg = {
+		.size = sizeof(arg),
+		.heap = id,
+		.addr = (uintptr_t)address,
+	};
+	int err = hd_device_call(PRIVHEAP_IOC_DESCRIBE, &arg);
+
+	if (err)
+		return err;
+	*description = (struct hd_description) {
+		.block = (void *)(uintptr_t)arg.out_addr,
+		.bytes = arg.out_bytes,
+		.freed = arg.out_state == PRIVHEAP_DESCRIBE_FREED,
+		.guarded = arg.out_guarded,
+		.alloc_cookie = arg.out_alloc_cookie,
+		.free_cookie = arg.out_free_cookie,
+	};
+	return 0;
 }

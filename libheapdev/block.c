@@ -18,6 +18,15 @@ static LPVOID fail(DWORD flags, DWORD error, SIZE_T bytes, void *caller)
 	return NULL;
 }
 
+static bool enter(struct hd_ref *ref, const char *function, HANDLE handle,
+		  DWORD flags)
+{
+	if (hd_heap_enter(ref, handle, flags))
+		return true;
+	hd_debug_bad_handle(function, handle);
+	return false;
+}
+
 /* The error of a call that was given @block. */
 static DWORD block_error(int err, const char *function, HANDLE heap,
 			 const void *block)
@@ -57,7 +66,7 @@ LPVOID WINAPI HeapAlloc(HANDLE hHeap, DWORD dwFlags, SIZE_T dwBytes)
 	void *block;
 	int err;
 
-	if (!hd_heap_enter(&ref, hHeap, dwFlags))
+	if (!enter(&ref, __func__, hHeap, dwFlags))
 		return fail(dwFlags, ERROR_INVALID_HANDLE, dwBytes,
 			    __builtin_return_address(0));
 	if (dwFlags & HEAP_ZERO_MEMORY)
@@ -65,7 +74,11 @@ LPVOID WINAPI HeapAlloc(HANDLE hHeap, DWORD dwFlags, SIZE_T dwBytes)
 	if (hd_limit_grace(dwFlags))
 		flags |= PRIVHEAP_ALLOC_F_GRACE;
 	err = check_block_size(&ref, dwBytes);
-	if (!err)
+	if (!err && hd_heap_is_debug(&ref))
+		err = hd_debug_alloc(&ref, dwFlags, dwBytes,
+				     __builtin_return_address(0), &block,
+				     &notice.scopes);
+	else if (!err)
 		err = hd_backend_alloc(ref.id, flags, dwBytes, &block,
 				       &notice.scopes);
 	if (notice.scopes)
@@ -92,7 +105,7 @@ LPVOID WINAPI HeapReAlloc(HANDLE hHeap, DWORD dwFlags, LPVOID lpMem,
 		SetLastError(NO_ERROR);
 		return NULL;
 	}
-	if (!hd_heap_enter(&ref, hHeap, dwFlags))
+	if (!enter(&ref, __func__, hHeap, dwFlags))
 		return fail(dwFlags, ERROR_INVALID_HANDLE, dwBytes,
 			    __builtin_return_address(0));
 	if (dwFlags & HEAP_ZERO_MEMORY)
@@ -101,7 +114,13 @@ LPVOID WINAPI HeapReAlloc(HANDLE hHeap, DWORD dwFlags, LPVOID lpMem,
 		flags |= PRIVHEAP_REALLOC_F_IN_PLACE;
 	if (hd_limit_grace(dwFlags))
 		flags |= PRIVHEAP_REALLOC_F_GRACE;
-	err = resize(&ref, flags, &block, dwBytes, &notice.scopes);
+	if (hd_heap_is_debug(&ref))
+		err = hd_debug_realloc(&ref, dwFlags, &block, dwBytes,
+				       check_block_size(&ref, dwBytes),
+				       __builtin_return_address(0),
+				       &notice.scopes);
+	else
+		err = resize(&ref, flags, &block, dwBytes, &notice.scopes);
 	if (notice.scopes)
 		hd_limit_crossed(ref.heap, &notice);
 	hd_heap_leave(&ref);
@@ -120,9 +139,12 @@ BOOL WINAPI HeapFree(HANDLE hHeap, DWORD dwFlags, LPVOID lpMem)
 
 	if (!lpMem)
 		return TRUE;
-	if (!hd_heap_enter(&ref, hHeap, dwFlags))
+	if (!enter(&ref, __func__, hHeap, dwFlags))
 		return hd_error_fail(ERROR_INVALID_HANDLE);
-	err = hd_backend_free(ref.id, lpMem);
+	if (hd_heap_is_debug(&ref))
+		err = hd_debug_free(&ref, lpMem, __builtin_return_address(0));
+	else
+		err = hd_backend_free(ref.id, lpMem);
 	hd_heap_leave(&ref);
 	if (err)
 		return hd_error_fail(block_error(err, __func__, hHeap, lpMem));
@@ -135,11 +157,14 @@ SIZE_T WINAPI HeapSize(HANDLE hHeap, DWORD dwFlags, LPCVOID lpMem)
 	size_t bytes;
 	int err;
 
-	if (!hd_heap_enter(&ref, hHeap, dwFlags)) {
+	if (!enter(&ref, __func__, hHeap, dwFlags)) {
 		SetLastError(ERROR_INVALID_HANDLE);
 		return (SIZE_T)-1;
 	}
-	err = hd_backend_size(ref.id, lpMem, &bytes);
+	if (hd_heap_is_debug(&ref))
+		err = hd_debug_size(&ref, lpMem, &bytes);
+	else
+		err = hd_backend_size(ref.id, lpMem, &bytes);
 	hd_heap_leave(&ref);
 	if (err) {
 		SetLastError(block_error(err, __func__, hHeap, lpMem));
@@ -148,18 +173,22 @@ SIZE_T WINAPI HeapSize(HANDLE hHeap, DWORD dwFlags, LPCVOID lpMem)
 	return bytes;
 }
 
-static bool block_is_live(uint64_t id, const void *block)
+static bool block_is_live(const struct hd_ref *ref, const void *block)
 {
 	size_t bytes;
 
-	return !hd_backend_size(id, block, &bytes);
+	if (hd_heap_is_debug(ref))
+		return hd_debug_validate(ref, block);
+	return !hd_backend_size(ref->id, block, &bytes);
 }
 
-static bool heap_is_sound(uint64_t id)
+static bool heap_is_sound(const struct hd_ref *ref)
 {
 	struct hd_usage usage;
 
-	return !hd_backend_stat(id, &usage) && !usage.dead;
+	if (hd_backend_stat(ref->id, &usage) || usage.dead)
+		return false;
+	return !hd_heap_is_debug(ref) || hd_debug_validate(ref, NULL);
 }
 
 BOOL WINAPI HeapValidate(HANDLE hHeap, DWORD dwFlags, LPCVOID lpMem)
@@ -169,7 +198,7 @@ BOOL WINAPI HeapValidate(HANDLE hHeap, DWORD dwFlags, LPCVOID lpMem)
 
 	if (!hd_heap_enter(&ref, hHeap, dwFlags))
 		return FALSE;
-	valid = lpMem ? block_is_live(ref.id, lpMem) : heap_is_sound(ref.id);
+	valid = lpMem ? block_is_live(&ref, lpMem) : heap_is_sound(&ref);
 	hd_heap_leave(&ref);
 	return valid;
 }

@@ -18,6 +18,7 @@
 
 static pthread_mutex_t device_mutex = PTHREAD_MUTEX_INITIALIZER;
 static _Atomic int device_fd = -1;
+static _Atomic uint64_t device_max_bytes;
 
 static const char *device_path(void)
 {
@@ -75,6 +76,7 @@ static int check_device(int fd)
 
 	if (call_fd(fd, PRIVHEAP_IOC_INFO, &info))
 		return -ENOTSUP;
+	atomic_store(&device_max_bytes, info.out_max_bytes);
 	return info.out_abi_version < PRIVHEAP_ABI_VERSION ? -ENOTSUP : 0;
 }
 
@@ -94,6 +96,7 @@ static int open_locked(void)
 		return err;
 	}
 	hd_corruption_init();
+	hd_debug_init();
 	atomic_store_explicit(&device_fd, fd, memory_order_release);
 	return 0;
 }
@@ -116,6 +119,11 @@ int hd_device_call(unsigned long request, void *arg)
 {
 	return call_fd(atomic_load_explicit(&device_fd, memory_order_acquire),
 		       request, arg);
+}
+
+uint64_t hd_device_max_bytes(void)
+{
+	return atomic_load(&device_max_bytes);
 }
 
 void hd_device_fork_prepare(void)

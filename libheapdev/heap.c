@@ -16,7 +16,7 @@
 #include <errno.h>
 #include <sys/mman.h>
 
-#include "internal.h"
+#include "debug.h"
 
 #define HANDLE_SHIFT	16	/* the alignment of regions */
 #define LEAF_BITS	16
@@ -44,7 +44,7 @@ static _Atomic HANDLE process_heap;
 
 static pthread_mutex_t registry_mutex = PTHREAD_MUTEX_INITIALIZER;
 static struct hd_heap *first_heap, *last_heap;	/* in order of creation */
-static struct hd_heap *first_object;
+static struct hd_heap *_Atomic first_object;	/* those behind it are constant */
 static struct hd_heap *chunk;
 static unsigned int chunk_free;
 
@@ -60,7 +60,7 @@ static void *map_zeroed(size_t bytes)
 	return mem == MAP_FAILED ? NULL : mem;
 }
 
-static struct hd_heap *object_new_locked(HANDLE handle)
+static struct hd_heap *object_new_locked(HANDLE handle, bool debug)
 {
 	struct hd_heap *heap;
 
@@ -72,9 +72,9 @@ static struct hd_heap *object_new_locked(HANDLE handle)
 	}
 	heap = &chunk[CHUNK_OBJECTS - chunk_free--];
 	heap->handle = handle;
-	hd_lock_reset(&heap->lock);
-	heap->next_object = first_object;
-	first_object = heap;
+	hd_lock_init(&heap->lock, debug);
+	heap->next_object = atomic_load(&first_object);
+	atomic_store(&first_object, heap);
 	return heap;
 }
 
@@ -111,7 +111,7 @@ static struct hd_heap *find_object(HANDLE handle)
 }
 
 /* The object of @handle, made if need be; NULL without memory. */
-static struct hd_heap *get_object_locked(HANDLE handle)
+static struct hd_heap *get_object_locked(HANDLE handle, bool debug)
 {
 	struct hd_heap *heap = find_object(handle);
 	struct leaf *leaf;
@@ -127,7 +127,7 @@ static struct hd_heap *get_object_locked(HANDLE handle)
 		atomic_store_explicit(directory_slot(handle), leaf,
 				      memory_order_release);
 	}
-	heap = object_new_locked(handle);
+	heap = object_new_locked(handle, debug);
 	if (heap)
 		atomic_store_explicit(leaf_slot(leaf, handle), heap,
 				      memory_order_release);
@@ -161,6 +161,47 @@ static void list_del_locked(struct hd_heap *heap)
 
 /* Publishing and retiring */
 
+/* What a program wants of a new heap. */
+struct wish {
+	DWORD flags;
+	SIZE_T initial_bytes;
+	SIZE_T max_bytes;
+	const HEAPDEV_OPTIONS *options;		/* or NULL */
+	const struct hd_settings *settings;
+};
+
+/* Make the heap a debug heap, or not. */
+static int set_debug_locked(struct hd_heap *heap, const struct wish *wish)
+{
+	struct hd_debug *debug = NULL;
+
+	if (hd_settings_are_set(wish->settings)) {
+		debug = hd_debug_new(heap->debug_memory, wish->settings,
+				     heap->handle, wish->max_bytes);
+		if (!debug)
+			return -ENOMEM;
+		heap->debug_memory = debug;
+	}
+	atomic_store_explicit(&heap->debug, debug, memory_order_relaxed);
+	return 0;
+}
+
+static int publish_locked(struct hd_heap *heap, uint64_t id,
+			  const struct wish *wish)
+{
+	int err = set_debug_locked(heap, wish);
+
+	if (err)
+		return err;
+	atomic_store_explicit(&heap->flags, wish->flags, memory_order_relaxed);
+	atomic_store_explicit(&heap->compatibility, 0, memory_order_relaxed);
+	heap->soft_callback = NULL;
+	list_add_locked(heap);
+	/* Pairs with the load in hd_heap_enter(). */
+	atomic_store_explicit(&heap->id, id, memory_order_release);
+	return 0;
+}
+
 /*
  * Give heap @id its handle.
  *
@@ -168,27 +209,22 @@ static void list_del_locked(struct hd_heap *heap)
  * and the kernel gave the address to the new one. Nobody can name the old one
  * any more, so it is handed to the caller in @buried to be destroyed.
  */
-static int publish(HANDLE handle, uint64_t id, DWORD flags, uint64_t *buried)
+static int publish(HANDLE handle, uint64_t id, const struct wish *wish,
+		   uint64_t *buried)
 {
 	struct hd_heap *heap;
+	int err = -ENOMEM;
 
 	pthread_mutex_lock(&registry_mutex);
-	heap = get_object_locked(handle);
+	heap = get_object_locked(handle, hd_settings_are_set(wish->settings));
 	if (heap) {
 		*buried = atomic_exchange(&heap->id, 0);
 		if (*buried)
 			list_del_locked(heap);
-		atomic_store_explicit(&heap->flags, flags,
-				      memory_order_relaxed);
-		atomic_store_explicit(&heap->compatibility, 0,
-				      memory_order_relaxed);
-		heap->soft_callback = NULL;
-		list_add_locked(heap);
-		/* Pairs with the load in hd_heap_enter(). */
-		atomic_store_explicit(&heap->id, id, memory_order_release);
+		err = publish_locked(heap, id, wish);
 	}
 	pthread_mutex_unlock(&registry_mutex);
-	return heap ? 0 : -ENOMEM;
+	return err;
 }
 
 /* Take heap @id out of view. False if another thread did. */
@@ -217,6 +253,7 @@ bool hd_heap_enter(struct hd_ref *ref, HANDLE handle, DWORD flags)
 	if (!ref->id)
 		return false;
 	ref->heap = heap;
+	ref->debug = atomic_load_explicit(&heap->debug, memory_order_relaxed);
 	ref->heap_flags = atomic_load_explicit(&heap->flags,
 					       memory_order_relaxed);
 	ref->flags = ref->heap_flags | (flags & CALL_FLAGS);
@@ -240,11 +277,18 @@ void hd_heap_for_each(void (*function)(HANDLE handle))
 {
 	struct hd_heap *heap;
 
-	pthread_mutex_lock(&registry_mutex);
-	heap = first_object;
-	pthread_mutex_unlock(&registry_mutex);
-	for (; heap; heap = heap->next_object)
+	for (heap = atomic_load(&first_object); heap; heap = heap->next_object)
 		function(heap->handle);
+}
+
+bool hd_heap_search(bool (*matches)(struct hd_heap *heap, void *arg), void *arg)
+{
+	struct hd_heap *heap;
+
+	for (heap = atomic_load(&first_object); heap; heap = heap->next_object)
+		if (matches(heap, arg))
+			return true;
+	return false;
 }
 
 /* Win32 */
@@ -263,20 +307,41 @@ static uint32_t kernel_flags(DWORD flags, const HEAPDEV_OPTIONS *options)
 	return wanted;
 }
 
-static int create(DWORD win32_flags, SIZE_T initial_bytes, SIZE_T max_bytes,
-		  const HEAPDEV_OPTIONS *options, HANDLE *handle)
+/*
+ * A page heap takes many times what its blocks do, so to the kernel it grows, and
+ * its maximum is that of the sizes asked for. With guarded blocks there are no
+ * pages that are there from the start.
+ */
+static int create_in_kernel(const struct wish *wish, uint64_t *id,
+			    HANDLE *handle)
 {
-	DWORD flags = win32_flags & CREATE_FLAGS;
+	bool page_heap = wish->settings->page_heap;
+	bool full = wish->settings->page_heap == HD_PAGE_HEAP_FULL;
+	uint32_t flags = kernel_flags(wish->flags, wish->options);
+
+	if (page_heap && (wish->initial_bytes > hd_device_max_bytes() ||
+			  wish->max_bytes > hd_device_max_bytes()))
+		return -EOVERFLOW;
+	if (full)
+		flags |= PRIVHEAP_CREATE_F_GUARD;
+	return hd_backend_create(flags, full ? 0 : wish->initial_bytes,
+				 page_heap ? 0 : wish->max_bytes,
+				 full ? wish->settings->quarantine_bytes : 0,
+				 wish->options, id, handle);
+}
+
+static int create(struct wish *wish, HANDLE *handle)
+{
 	uint64_t id, buried = 0;
 	int err;
 
-	err = hd_backend_create(kernel_flags(flags, options), initial_bytes,
-				max_bytes, options, &id, handle);
+	wish->flags &= CREATE_FLAGS;
+	if (!wish->max_bytes)
+		wish->flags |= HEAP_GROWABLE;
+	err = create_in_kernel(wish, &id, handle);
 	if (err)
 		return err;
-	if (!max_bytes)
-		flags |= HEAP_GROWABLE;
-	err = publish(*handle, id, flags, &buried);
+	err = publish(*handle, id, wish, &buried);
 	if (err)
 		hd_backend_destroy(id);
 	if (buried)
@@ -284,8 +349,8 @@ static int create(DWORD win32_flags, SIZE_T initial_bytes, SIZE_T max_bytes,
 	return err;
 }
 
-static HANDLE create_heap(DWORD flags, SIZE_T initial_bytes, SIZE_T max_bytes,
-			  const HEAPDEV_OPTIONS *options)
+/* Without settings, those of the environment hold. */
+static HANDLE create_heap(struct wish *wish)
 {
 	HANDLE handle;
 	int err;
@@ -295,7 +360,9 @@ static HANDLE create_heap(DWORD flags, SIZE_T initial_bytes, SIZE_T max_bytes,
 		SetLastError(hd_error_from_open(err));
 		return NULL;
 	}
-	err = create(flags, initial_bytes, max_bytes, options, &handle);
+	if (!wish->settings)
+		wish->settings = hd_gflags_environment();
+	err = create(wish, &handle);
 	if (err) {
 		/* Of all calls, this one takes a descriptor of the program's. */
 		SetLastError(err == -EBADF ? ERROR_INVALID_PARAMETER :
@@ -308,7 +375,11 @@ static HANDLE create_heap(DWORD flags, SIZE_T initial_bytes, SIZE_T max_bytes,
 HANDLE WINAPI HeapCreate(DWORD flOptions, SIZE_T dwInitialSize,
 			 SIZE_T dwMaximumSize)
 {
-	return create_heap(flOptions, dwInitialSize, dwMaximumSize, NULL);
+	return create_heap(&(struct wish) {
+		.flags = flOptions,
+		.initial_bytes = dwInitialSize,
+		.max_bytes = dwMaximumSize,
+	});
 }
 
 /*
@@ -338,7 +409,29 @@ HANDLE HeapdevCreate(DWORD flOptions, SIZE_T dwInitialSize,
 		SetLastError(ERROR_INVALID_PARAMETER);
 		return NULL;
 	}
-	return create_heap(flOptions, dwInitialSize, dwMaximumSize, options);
+	return create_heap(&(struct wish) {
+		.flags = flOptions,
+		.initial_bytes = dwInitialSize,
+		.max_bytes = dwMaximumSize,
+		.options = options,
+	});
+}
+
+HANDLE HeapdevCreateDebug(DWORD flOptions, SIZE_T dwInitialSize,
+			  SIZE_T dwMaximumSize, const char *settings)
+{
+	struct hd_settings parsed;
+
+	if (!settings || hd_gflags_parse(settings, &parsed)) {
+		SetLastError(ERROR_INVALID_PARAMETER);
+		return NULL;
+	}
+	return create_heap(&(struct wish) {
+		.flags = flOptions,
+		.initial_bytes = dwInitialSize,
+		.max_bytes = dwMaximumSize,
+		.settings = &parsed,
+	});
 }
 
 BOOL WINAPI HeapDestroy(HANDLE hHeap)
@@ -349,9 +442,14 @@ BOOL WINAPI HeapDestroy(HANDLE hHeap)
 
 	if (!hHeap)
 		return TRUE;
-	if (hHeap == atomic_load(&process_heap) ||
-	    !hd_heap_enter(&ref, hHeap, 0))
+	if (hHeap == atomic_load(&process_heap)) {
+		hd_debug_destroy_process_heap(hHeap);
 		return hd_error_fail(ERROR_INVALID_HANDLE);
+	}
+	if (!hd_heap_enter(&ref, hHeap, 0)) {
+		hd_debug_bad_handle(__func__, hHeap);
+		return hd_error_fail(ERROR_INVALID_HANDLE);
+	}
 	mine = retire(ref.heap, ref.id);
 	if (mine)
 		err = hd_backend_destroy(ref.id);
@@ -434,7 +532,7 @@ void hd_heap_fork_child(void)
 	struct hd_heap *heap;
 
 	/* Of heaps that are being made or destroyed, too: only the lock. */
-	for (heap = first_object; heap; heap = heap->next_object) {
+	for (heap = atomic_load(&first_object); heap; heap = heap->next_object) {
 		atomic_store_explicit(&heap->id, 0, memory_order_relaxed);
 		hd_lock_reset(&heap->lock);
 	}

@@ -59,7 +59,7 @@ static bool has_many_blocks_of_a_class(uint64_t id)
 static bool may_have_front_end(const struct hd_ref *ref)
 {
 	return (ref->heap_flags & (HEAP_NO_SERIALIZE | HEAP_GROWABLE)) ==
-	       HEAP_GROWABLE;
+	       HEAP_GROWABLE && !hd_heap_is_debug(ref);
 }
 
 /*
@@ -240,6 +240,9 @@ BOOL WINAPI HeapSummary(HANDLE hHeap, DWORD dwFlags, LPHEAP_SUMMARY lpSummary)
 		err = -EINVAL;
 	else
 		err = hd_backend_stat(ref.id, &usage);
+	/* To the kernel, blocks of a debug heap are longer, and more of them. */
+	if (!err && hd_heap_is_debug(&ref))
+		usage.allocated_bytes = hd_debug_allocated_bytes(&ref);
 	hd_heap_leave(&ref);
 	if (err)
 		return hd_error_fail(hd_error_from_call(err));

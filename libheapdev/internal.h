@@ -55,6 +55,9 @@ int hd_device_open(void);
  */
 int hd_device_call(unsigned long request, void *arg);
 
+/* The largest heap that there can be; only when the device was opened. */
+uint64_t hd_device_max_bytes(void);
+
 void hd_device_fork_prepare(void);
 void hd_device_fork_parent(void);
 void hd_device_fork_child(void);
@@ -71,8 +74,9 @@ struct hd_usage {
 };
 
 int hd_backend_create(uint32_t flags, uint64_t initial_bytes,
-		      uint64_t max_bytes, const HEAPDEV_OPTIONS *options,
-		      uint64_t *id, void **base);
+		      uint64_t max_bytes, uint64_t quarantine_bytes,
+		      const HEAPDEV_OPTIONS *options, uint64_t *id,
+		      void **base);
 int hd_backend_destroy(uint64_t id);
 int hd_backend_stat(uint64_t id, struct hd_usage *usage);
 /* @scopes: PRIVHEAP_NOTICE_*; written only if there is something to tell. */
@@ -99,6 +103,33 @@ int hd_backend_compact(uint64_t id, uint64_t *largest_free_bytes);
 int hd_backend_walk(uint64_t id, const struct privheap_entry *after,
 		    struct privheap_entry *entries, unsigned int nr_entries);
 
+/* A block that is longer than to the program, in a debug heap. */
+int hd_backend_guard_alloc(uint64_t id, uint32_t flags, size_t bytes,
+			   bool unaligned, uint64_t cookie, void **block,
+			   DWORD *scopes);
+int hd_backend_guard_free(uint64_t id, void *block, uint64_t cookie);
+
+struct hd_description {
+	void *block;			/* NULL: there is none */
+	size_t bytes;
+	bool freed;
+	bool guarded;
+	uint64_t alloc_cookie;
+	uint64_t free_cookie;
+};
+
+/**
+ * hd_backend_describe() - which block an address belongs to
+ * @id: the heap
+ * @address: any address
+ * @description: filled
+ *
+ * Context: Any, signal handlers too.
+ * Return: 0, -ENOENT if the heap does not reach there, or another negative errno.
+ */
+int hd_backend_describe(uint64_t id, const void *address,
+			struct hd_description *description);
+
 /* lock.c */
 
 /*
@@ -109,6 +140,7 @@ struct hd_lock {
 	pthread_mutex_t mutex;
 	_Atomic uint64_t owner;		/* number of a thread; 0: none */
 	unsigned int depth;		/* (owner only) */
+	bool robust;			/* outlives its owner (constant) */
 };
 
 void hd_lock_acquire(struct hd_lock *lock);
@@ -116,6 +148,8 @@ void hd_lock_release(struct hd_lock *lock);
 /* Gives up every level the calling thread holds. */
 void hd_lock_release_all(struct hd_lock *lock);
 bool hd_lock_owned(struct hd_lock *lock);
+/* A new lock. If it is robust, one whose owner ended can be acquired. */
+void hd_lock_init(struct hd_lock *lock, bool robust);
 /* Only in a forked child, where no other thread can hold it. */
 void hd_lock_reset(struct hd_lock *lock);
 
@@ -131,6 +165,8 @@ struct hd_heap {
 	_Atomic uint64_t id;		/* the kernel's; 0: no heap here */
 	_Atomic DWORD flags;		/* of creation; constant while id is */
 	_Atomic ULONG compatibility;	/* HeapCompatibilityInformation */
+	struct hd_debug *_Atomic debug;	/* NULL: no debug heap; as @flags */
+	struct hd_debug *debug_memory;	/* for the next one (registry_mutex) */
 	HANDLE handle;			/* (constant) */
 	struct hd_lock lock;
 	HEAPDEV_SOFT_CALLBACK soft_callback;	/* NULL: none (lock) */
@@ -145,7 +181,14 @@ struct hd_ref {
 	uint64_t id;
 	DWORD heap_flags;		/* of creation */
 	DWORD flags;			/* those and the call's */
+	struct hd_debug *debug;		/* NULL: no debug heap */
 };
+
+/* A debug heap: every call goes to debug.c, and nothing is cached. */
+static inline bool hd_heap_is_debug(const struct hd_ref *ref)
+{
+	return ref->debug;
+}
 
 /**
  * hd_heap_enter() - begin a call on a heap
@@ -172,6 +215,16 @@ void hd_heap_leave(struct hd_ref *ref);
  * Context: No lock held. Heaps that are made meanwhile may be left out.
  */
 void hd_heap_for_each(void (*function)(HANDLE handle));
+
+/**
+ * hd_heap_search() - find a heap for which a function is true
+ * @matches: gets every object, also of heaps that have ended, and @arg
+ * @arg: for @matches
+ *
+ * Context: Any, signal handlers too. Heaps that are made meanwhile may be left out.
+ * Return: true if there was one.
+ */
+bool hd_heap_search(bool (*matches)(struct hd_heap *heap, void *arg), void *arg);
 
 void hd_heap_fork_prepare(void);
 void hd_heap_fork_parent(void);
@@ -248,6 +301,56 @@ void hd_corruption_set_fatal(void);
  * Does not return if that is fatal.
  */
 void hd_corruption_found(const char *function, HANDLE heap, const void *block);
+
+/* gflags.c */
+
+/* Read the environment. */
+void hd_gflags_init(void);
+
+/* debug.c: what debug heaps are is told in debug.h */
+
+struct hd_settings;
+
+/* Read the environment, and note the time. */
+void hd_debug_init(void);
+
+/**
+ * hd_debug_new() - what a heap needs to be a debug heap
+ * @old: what was returned for an earlier heap in the same place, or NULL
+ * @settings: which kind
+ * @handle: the heap
+ * @max_bytes: of a fixed heap, else 0
+ *
+ * Return: never freed; NULL without memory.
+ */
+struct hd_debug *hd_debug_new(struct hd_debug *old,
+			      const struct hd_settings *settings,
+			      HANDLE handle, SIZE_T max_bytes);
+
+/*
+ * @caller: return address of the public function; @scopes: as for
+ * hd_backend_alloc(). Errors are negative errnos.
+ */
+int hd_debug_alloc(const struct hd_ref *ref, DWORD flags, SIZE_T bytes,
+		   void *caller, void **block, DWORD *scopes);
+/* @size_err: what is wrong with the size, which counts less than the block. */
+int hd_debug_realloc(const struct hd_ref *ref, DWORD flags, void **block,
+		     SIZE_T bytes, int size_err, void *caller,
+		     DWORD *scopes);
+int hd_debug_free(const struct hd_ref *ref, void *block, void *caller);
+int hd_debug_size(const struct hd_ref *ref, const void *block, size_t *bytes);
+/* Writes a line about what is not as it should be. @block: NULL for the heap. */
+bool hd_debug_validate(const struct hd_ref *ref, const void *block);
+SIZE_T hd_debug_allocated_bytes(const struct hd_ref *ref);
+
+/* From an entry as the program sees it to the kernel's; false if it is none. */
+bool hd_debug_resume(const struct hd_ref *ref, struct privheap_entry *position);
+/* The other way. */
+void hd_debug_translate(const struct hd_ref *ref, struct privheap_entry *entry);
+
+/* Do not return if the environment asks for page heaps. */
+void hd_debug_bad_handle(const char *function, HANDLE handle);
+void hd_debug_destroy_process_heap(HANDLE handle);
 
 /* fork.c */
 

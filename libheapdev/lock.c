@@ -5,6 +5,8 @@
  * Threads are told apart by numbers that are never used again, so that a thread
  * cannot pass for one that ended while it owned a lock.
  */
+#include <errno.h>
+
 #include "internal.h"
 
 static uint64_t thread_number(void)
@@ -36,7 +38,8 @@ void hd_lock_acquire(struct hd_lock *lock)
 		lock->depth++;
 		return;
 	}
-	pthread_mutex_lock(&lock->mutex);
+	if (pthread_mutex_lock(&lock->mutex) == EOWNERDEAD)
+		pthread_mutex_consistent(&lock->mutex);
 	set_owner(lock, thread_number());
 	lock->depth = 1;
 }
@@ -55,11 +58,26 @@ void hd_lock_release_all(struct hd_lock *lock)
 	hd_lock_release(lock);
 }
 
+static void init_mutex(pthread_mutex_t *mutex, bool robust)
+{
+	pthread_mutexattr_t attributes;
+
+	pthread_mutexattr_init(&attributes);
+	if (robust)
+		pthread_mutexattr_setrobust(&attributes, PTHREAD_MUTEX_ROBUST);
+	pthread_mutex_init(mutex, &attributes);
+	pthread_mutexattr_destroy(&attributes);
+}
+
+void hd_lock_init(struct hd_lock *lock, bool robust)
+{
+	lock->robust = robust;
+	hd_lock_reset(lock);
+}
+
 void hd_lock_reset(struct hd_lock *lock)
 {
-	static const pthread_mutex_t unlocked = PTHREAD_MUTEX_INITIALIZER;
-
-	lock->mutex = unlocked;
+	init_mutex(&lock->mutex, lock->robust);
 	lock->depth = 0;
 	set_owner(lock, 0);
 }

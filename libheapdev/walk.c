@@ -106,6 +106,21 @@ static void fill_entry(PROCESS_HEAP_ENTRY *to,
 	to->cbData = saturate(from->bytes);
 }
 
+/* The entry behind @entry, in its place: 1, 0 at the end, or a negative errno. */
+static int step(const struct hd_ref *ref, struct privheap_entry *entry)
+{
+	int count;
+
+	if (!hd_heap_is_debug(ref))
+		return hd_backend_walk(ref->id, entry, entry, 1);
+	if (!hd_debug_resume(ref, entry))
+		return -ENOENT;
+	count = hd_backend_walk(ref->id, entry, entry, 1);
+	if (count > 0)
+		hd_debug_translate(ref, entry);
+	return count;
+}
+
 BOOL WINAPI HeapWalk(HANDLE hHeap, LPPROCESS_HEAP_ENTRY lpEntry)
 {
 	struct privheap_entry entry;
@@ -115,7 +130,7 @@ BOOL WINAPI HeapWalk(HANDLE hHeap, LPPROCESS_HEAP_ENTRY lpEntry)
 	if (!hd_heap_enter(&ref, hHeap, 0))
 		return hd_error_fail(ERROR_INVALID_HANDLE);
 	if (lpEntry && find_position(lpEntry, &entry))
-		count = hd_backend_walk(ref.id, &entry, &entry, 1);
+		count = step(&ref, &entry);
 	else
 		count = -EINVAL;
 	hd_heap_leave(&ref);

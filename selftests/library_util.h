@@ -106,7 +106,7 @@ static inline HEAP_SUMMARY summary_of(HANDLE heap)
 /* How a child process ended and what it wrote to standard error. */
 struct outcome {
 	int status;
-	char text[512];
+	char text[16384];
 };
 
 static inline void read_all(int fd, char *text, size_t size)

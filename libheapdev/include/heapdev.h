@@ -30,6 +30,9 @@
  *
  * HEAPDEV_DEVICE
  *	path of the device instead of /dev/privheap
+ * HEAPDEV_GFLAGS
+ *	settings of debug heaps, which then all heaps are: words such as "hpa" or
+ *	"htc,hfc"; see doc/win32.rst
  * HEAPDEV_TERMINATE_ON_CORRUPTION
  *	anything but empty or "0": as HeapEnableTerminationOnCorruption
  *
@@ -192,6 +195,25 @@ HEAPDEV_API void WINAPI SetLastError(DWORD dwErrCode);
  */
 HEAPDEV_API HANDLE WINAPI HeapCreate(DWORD flOptions, SIZE_T dwInitialSize,
 				     SIZE_T dwMaximumSize);
+
+/**
+ * HeapdevCreateDebug() - make a debug heap
+ * @flOptions: as for HeapCreate()
+ * @dwInitialSize: as for HeapCreate()
+ * @dwMaximumSize: as for HeapCreate(). In a page heap it bounds the sum of the
+ *	sizes asked for.
+ * @settings: as in the environment variable HEAPDEV_GFLAGS, which says nothing
+ *	about this heap; "" for an ordinary heap
+ *
+ * Everything that uses a heap works with a debug heap, too. What is different is
+ * told in doc/win32.rst.
+ *
+ * Return: as HeapCreate(); NULL with ERROR_INVALID_PARAMETER, too, if @settings is
+ * NULL or names no setting.
+ */
+HEAPDEV_API HANDLE HeapdevCreateDebug(DWORD flOptions, SIZE_T dwInitialSize,
+				      SIZE_T dwMaximumSize,
+				      const char *settings);
 
 /**
  * HeapDestroy() - end a heap and free all its blocks
