@@ -394,7 +394,7 @@ static unsigned long ph_commit_seek(struct ph_region *region,
  */
 void ph_commit_reset(struct ph_heap *heap, unsigned long nr_keep)
 {
-	unsigned long first, border, end;
+	unsigned long first, border, end, nr_left;
 	struct ph_region *region;
 
 	lockdep_assert_held(&heap->lock);
@@ -403,7 +403,9 @@ void ph_commit_reset(struct ph_heap *heap, unsigned long nr_keep)
 	list_for_each_entry(region, &heap->regions, node) {
 		first = region->nr_kept_pages;
 		end = region->blocks.nr_pages;
-		border = ph_commit_seek(region, first, nr_keep - heap->nr_idle);
+		/* Faults make pages resident meanwhile: there may be more. */
+		nr_left = nr_keep - min(nr_keep, heap->nr_idle);
+		border = nr_left ? ph_commit_seek(region, first, nr_left) : first;
 		if (first < border)
 			ph_idle_keep(region, first, border);
 		if (border < end)
@@ -494,7 +496,7 @@ unsigned long ph_commit_extent(struct ph_region *region, unsigned long first,
 			       unsigned long end, u32 *state)
 {
 	struct ph_chunk *chunk = ph_chunk_find(region, first);
-	unsigned long n = first;
+	unsigned long n = first, index;
 
 	lockdep_assert_held(&region->heap->lock);
 	*state = ph_commit_state(chunk, n % PH_CHUNK_PAGES);
@@ -505,6 +507,13 @@ unsigned long ph_commit_extent(struct ph_region *region, unsigned long first,
 		}
 		if (ph_commit_state(chunk, n % PH_CHUNK_PAGES) != *state)
 			break;
+		if (chunk)
+			continue;
+		/* A region may have millions of chunks that there are not. */
+		index = n / PH_CHUNK_PAGES;
+		if (!xa_find_after(&region->chunks, &index, ULONG_MAX, XA_PRESENT))
+			return end;
+		n = min(end, index * PH_CHUNK_PAGES) - 1;
 	}
 	return n;
 }

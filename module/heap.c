@@ -818,11 +818,18 @@ static void ph_heap_empty_region_locked(struct ph_heap *heap,
 					struct ph_region *region)
 {
 	struct ph_block_region *blocks = &region->blocks;
+	unsigned int flags;
 
 	ph_block_region_remove(&heap->store, blocks);
-	while (unlikely(ph_block_region_add(&heap->store, blocks, blocks->base,
-					    blocks->nr_pages, false)))
+	if (likely(!ph_block_region_add(&heap->store, blocks, blocks->base,
+					blocks->nr_pages, false)))
+		return;
+	/* Others had use for it. Then it is taken from the reserves. */
+	flags = memalloc_noreclaim_save();
+	while (ph_block_region_add(&heap->store, blocks, blocks->base,
+				   blocks->nr_pages, false))
 		cond_resched();
+	memalloc_noreclaim_restore(flags);
 }
 
 static void ph_heap_reset_locked(struct ph_heap *heap, unsigned long nr_keep)

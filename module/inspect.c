@@ -66,7 +66,9 @@ static int ph_inspect(struct sk_buff *skb, struct netlink_callback *cb,
 	if (!limit)
 		return -ENOENT;
 	heap = container_of(limit, struct ph_heap, limit);
-	err = mutex_lock_killable(&heap->lock);
+	/* What may be seen can change between two messages, too. */
+	err = ph_asker_sees(&inspection->asker, limit) ?
+	      mutex_lock_killable(&heap->lock) : -ENOENT;
 	if (!err) {
 		err = fill(skb, cb, heap);
 		mutex_unlock(&heap->lock);

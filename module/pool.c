@@ -251,7 +251,8 @@ void ph_pool_exit(struct ph_pool *pool)
 static unsigned long ph_pools_count(struct shrinker *shrinker,
 				    struct shrink_control *sc)
 {
-	return atomic_long_read(&ph_pools_pages) ?: SHRINK_EMPTY;
+	/* Pages are counted after they can be taken, so it may be below 0. */
+	return max(atomic_long_read(&ph_pools_pages), 0L) ?: SHRINK_EMPTY;
 }
 
 /* The pool that gave last goes to the end, so that all take their turns. */

@@ -138,6 +138,21 @@ TEST_F(inspect, empty_heap)
 	EXPECT_EQ(0, sums.nr_messages);
 }
 
+/* What was never committed is not gone through page by page. */
+TEST_F(inspect, vast_heap)
+{
+	struct heap vast;
+	struct sums sums;
+	char *block;
+
+	ASSERT_EQ(0, heap_create(&vast, self->fd, .max_bytes = 1UL << 46));
+	ASSERT_EQ(0, block_alloc(&vast, 100, &block));
+	ASSERT_EQ(0, heap_stat(&vast, &self->stat));
+	ASSERT_EQ(0, INSPECT(MAP, visit_map, &sums));
+	EXPECT_EQ(1UL << 46, sums.reserved_bytes);
+	EXPECT_EQ(self->stat.out_committed_bytes, sums.committed_bytes);
+}
+
 TEST_F(inspect, sums_match_stat)
 {
 	struct privheap_stat *stat = &self->stat;
