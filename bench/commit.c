@@ -82,12 +82,14 @@ static void order_random(unsigned int nr)
 
 static void setup_sequential(struct bench_case *c)
 {
+	memory_prepare(c->data);
 	order_sequential(NR_PAGES);
 	map(c, &memories[0], NR_PAGES);
 }
 
 static void setup_random(struct bench_case *c)
 {
+	memory_prepare(c->data);
 	order_random(NR_PAGES);
 	map(c, &memories[0], NR_PAGES);
 }
@@ -96,6 +98,7 @@ static void setup_strided(struct bench_case *c)
 {
 	unsigned int i;
 
+	memory_prepare(c->data);
 	for (i = 0; i < NR_PAGES / STRIDE; i++)
 		order[i] = i * STRIDE;
 	map(c, &memories[0], NR_PAGES);
@@ -103,6 +106,7 @@ static void setup_strided(struct bench_case *c)
 
 static void setup_sparse(struct bench_case *c)
 {
+	memory_prepare(c->data);
 	order_random(NR_SPARSE_PAGES);
 	map(c, &memories[0], NR_SPARSE_PAGES);
 }
@@ -126,6 +130,7 @@ static void teardown(struct bench_case *c)
 
 static void setup_touched(struct bench_case *c)
 {
+	memory_prepare(c->data);
 	map(c, &memories[0], NR_PAGES);
 	touch_all(&memories[0]);
 }
@@ -144,6 +149,11 @@ static void step_unmap(struct bench_case *c, unsigned long i)
 static void step_populate(struct bench_case *c, unsigned long i)
 {
 	memories[0].kind->populate(&memories[0]);
+}
+
+static void setup_small(struct bench_case *c)
+{
+	memory_prepare(c->data);
 }
 
 static void step_small(struct bench_case *c, unsigned long i)
@@ -182,6 +192,7 @@ static void setup_shared(struct bench_case *c)
 {
 	int i;
 
+	memory_prepare(c->data);
 	map(c, &memories[0], NR_PAGES);
 	for (i = 0; i < NR_THREADS; i++)
 		start_toucher(i, &memories[0], i * NR_PAGES / NR_THREADS);
@@ -196,6 +207,7 @@ static void setup_apart(struct bench_case *c)
 	struct memory *m;
 	int i;
 
+	memory_prepare(c->data);
 	for (i = 0; i < NR_THREADS; i++) {
 		m = &memories[i];
 		map(c, m, NR_PAGES / NR_THREADS);
@@ -262,7 +274,7 @@ static const struct work {
 	{ { "populate", "page", 1, NR_PAGES, setup_sequential, step_populate,
 	    teardown }, can_populate },
 	{ { "unmap", "page", 1, NR_PAGES, setup_touched, step_unmap } },
-	{ { "small", "page", NR_SMALL, NR_SMALL * NR_SMALL_PAGES, NULL,
+	{ { "small", "page", NR_SMALL, NR_SMALL * NR_SMALL_PAGES, setup_small,
 	    step_small } },
 	{ { "two in one", "page", 1, NR_PAGES, setup_shared, step_threads,
 	    teardown_shared } },
@@ -303,7 +315,8 @@ static const struct bench_limit limits[] = {
 	{ "sequential/adaptive", 1, "sequential/anonymous", 0.30 },
 	{ "sequential/adaptive", 0.2, "sequential/userfaultfd", 1 },
 	{ "sparse/adaptive", 1, "sparse/anonymous", 1.1 },
-	{ "small/adaptive", 1, "small/anonymous", 0.50 },
+	{ "retouch/adaptive", 1, "retouch/anonymous", 0.10 },
+	{ "small/recycled", 1, "small/anonymous", 0.50 },
 	{ "unmap/adaptive", 1, "unmap/anonymous", 0.95 },
 	{ }
 };

@@ -26,6 +26,8 @@
 #define DEVICE_IOC_alloc	PRIVHEAP_IOC_ALLOC
 #define DEVICE_IOC_free		PRIVHEAP_IOC_FREE
 #define DEVICE_IOC_size		PRIVHEAP_IOC_SIZE
+#define DEVICE_IOC_reset	PRIVHEAP_IOC_RESET
+#define DEVICE_IOC_compact	PRIVHEAP_IOC_COMPACT
 
 static inline int device_open(void)
 {
@@ -53,6 +55,16 @@ static inline uint64_t heap_create_with(int fd, size_t max_bytes,
 static inline void heap_destroy(int fd, uint64_t heap)
 {
 	DEVICE_CALL(fd, destroy, .heap = heap);
+}
+
+static inline void heap_reset(int fd, uint64_t heap, size_t keep_bytes)
+{
+	DEVICE_CALL(fd, reset, .heap = heap, .keep_bytes = keep_bytes);
+}
+
+static inline void heap_compact(int fd, uint64_t heap)
+{
+	DEVICE_CALL(fd, compact, .heap = heap);
 }
 
 static inline uint64_t heap_resident_bytes(int fd, uint64_t heap)

@@ -9,6 +9,7 @@
 #include <pthread.h>
 #include <stdbool.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/syscall.h>
@@ -166,14 +167,30 @@ static void userfaultfd_map(struct memory *memory)
  * The heap is as large as the block, or, where that may start at a huge page,
  * has the room to find one.
  */
+static size_t heap_align(const struct memory *memory)
+{
+	return memory->bytes < HUGE_BYTES ? 0 : HUGE_BYTES;
+}
+
+static void heap_alloc_block(struct memory *memory)
+{
+	memory->start = heap_alloc_aligned(device, memory->heap, memory->bytes,
+					   heap_align(memory));
+}
+
 static void heap_map(struct memory *memory)
 {
-	size_t align = memory->bytes < HUGE_BYTES ? 0 : HUGE_BYTES;
-
-	memory->heap = heap_create_with(device, memory->bytes + align,
+	memory->heap = heap_create_with(device,
+					memory->bytes + heap_align(memory),
 					memory->kind->policy);
-	memory->start = heap_alloc_aligned(device, memory->heap, memory->bytes,
-					   align);
+	heap_alloc_block(memory);
+}
+
+/* All that was resident stays, for the same block once more. */
+static void heap_empty(struct memory *memory)
+{
+	heap_reset(device, memory->heap, memory->bytes + heap_align(memory));
+	heap_alloc_block(memory);
 }
 
 static void heap_unmap(struct memory *memory)
@@ -193,8 +210,9 @@ static unsigned long heap_resident(struct memory *memory)
 	return heap_resident_bytes(device, memory->heap) / page - 1;
 }
 
-#define HEAP(policy)							\
-	heap_map, heap_unmap, NULL, heap_populate, heap_resident, policy
+#define HEAP(policy, recycle_kib)					\
+	heap_map, heap_unmap, heap_empty, heap_populate, heap_resident,	\
+	policy, recycle_kib
 
 const struct memory_kind memory_kinds[] = {
 	{ "anonymous", anonymous_map, anonymous_unmap, anonymous_reset,
@@ -205,12 +223,52 @@ const struct memory_kind memory_kinds[] = {
 	  mapped_resident },
 	{ "userfaultfd", userfaultfd_map, anonymous_unmap, anonymous_reset, NULL,
 	  mapped_resident },
-	{ "page", HEAP(PRIVHEAP_POLICY_PAGE) },
-	{ "window", HEAP(PRIVHEAP_POLICY_WINDOW) },
-	{ "adaptive", HEAP(PRIVHEAP_POLICY_ADAPTIVE) },
-	{ "populate", HEAP(PRIVHEAP_POLICY_POPULATE) },
+	{ "page", HEAP(PRIVHEAP_POLICY_PAGE, "0") },
+	{ "window", HEAP(PRIVHEAP_POLICY_WINDOW, "0") },
+	{ "adaptive", HEAP(PRIVHEAP_POLICY_ADAPTIVE, "0") },
+	{ "populate", HEAP(PRIVHEAP_POLICY_POPULATE, "0") },
+	{ "recycled", HEAP(PRIVHEAP_POLICY_ADAPTIVE, "16384") },
 	{ }
 };
+
+/* What the process keeps goes when a heap is compacted. */
+static void set_recycling(const char *recycle_kib)
+{
+	int fd = open("/sys/module/privheap/parameters/recycle_kib",
+		      O_WRONLY | O_CLOEXEC);
+	uint64_t heap;
+
+	if (fd < 0 || write(fd, recycle_kib, strlen(recycle_kib)) < 0)
+		bench_die("recycle_kib");
+	close(fd);
+	heap = heap_create(device, 0);
+	heap_compact(device, heap);
+	heap_destroy(device, heap);
+}
+
+/* Has the process keep as much as it may. */
+static void fill_recycled(const struct memory_kind *kind)
+{
+	struct memory memory = {
+		.kind = kind,
+		.bytes = 1024 * strtoul(kind->recycle_kib, NULL, 10),
+	};
+	size_t i;
+
+	heap_map(&memory);
+	for (i = 0; i < memory.bytes; i += page)
+		*(volatile char *)(memory.start + i) = 1;
+	heap_unmap(&memory);
+}
+
+void memory_prepare(const struct memory_kind *kind)
+{
+	if (!kind->recycle_kib)
+		return;
+	set_recycling(kind->recycle_kib);
+	if (strcmp(kind->recycle_kib, "0"))
+		fill_recycled(kind);
+}
 
 void memory_init(void)
 {

@@ -43,6 +43,8 @@ struct memory {
  * @populate: makes all of it resident in one call; NULL if there is no way
  * @resident: counts the pages that are resident
  * @policy: of a heap, PRIVHEAP_POLICY_*
+ * @recycle_kib: how much the process may keep of what its heaps gave up, as a
+ *	setting of the module; NULL if it is no heap
  */
 struct memory_kind {
 	const char *name;
@@ -52,10 +54,18 @@ struct memory_kind {
 	void (*populate)(struct memory *memory);
 	unsigned long (*resident)(struct memory *memory);
 	unsigned int policy;
+	const char *recycle_kib;
 };
 
 /** memory_kinds - all of them; ends with one that has no name */
 extern const struct memory_kind memory_kinds[];
+
+/**
+ * memory_prepare - have rounds begin alike
+ * @kind: of the memory that the round is about to map. The process keeps nothing of
+ *	what its heaps gave up, or all that it may
+ */
+void memory_prepare(const struct memory_kind *kind);
 
 /** memory_init - what the kinds need once in a program */
 void memory_init(void);
