@@ -28,6 +28,7 @@
 #define DEVICE_IOC_size		PRIVHEAP_IOC_SIZE
 #define DEVICE_IOC_reset	PRIVHEAP_IOC_RESET
 #define DEVICE_IOC_compact	PRIVHEAP_IOC_COMPACT
+#define DEVICE_IOC_walk		PRIVHEAP_IOC_WALK
 
 static inline int device_open(void)
 {

@@ -468,6 +468,56 @@ static SIZE_T largest_free(HANDLE heap)
 	return largest;
 }
 
+/* A test that takes longer than others needs a fixture. */
+FIXTURE(lengthy) {
+};
+
+FIXTURE_SETUP(lengthy)
+{
+}
+
+FIXTURE_TEARDOWN(lengthy)
+{
+}
+
+#define MILLION	1000000
+
+/* Each block once, in the order of addresses, in one call each and no more. */
+TEST_F_TIMEOUT(lengthy, million_blocks, 600)
+{
+	static unsigned char seen[MILLION];
+	HANDLE heap = HeapCreate(HEAP_NO_SERIALIZE, 0, 0);
+	unsigned int i, nr_busy = 0, nr_others = 0;
+	PROCESS_HEAP_ENTRY entry = { 0 };
+	SIZE_T sum = 0;
+
+	ASSERT_HEAP(heap);
+	for (i = 0; i < MILLION; i++) {
+		uint32_t *block = HeapAlloc(heap, 0, 16 + i % 16);
+
+		ASSERT_NE(NULL, block);
+		*block = i;
+	}
+	while (HeapWalk(heap, &entry)) {
+		if (!(entry.wFlags & PROCESS_HEAP_ENTRY_BUSY)) {
+			nr_others++;
+			continue;
+		}
+		i = *(uint32_t *)entry.lpData;
+		ASSERT_GT(MILLION, i);
+		EXPECT_EQ(0, seen[i]++);
+		EXPECT_EQ(16 + i % 16, entry.cbData);
+		sum += entry.cbData;
+		nr_busy++;
+	}
+	EXPECT_EQ(ERROR_NO_MORE_ITEMS, GetLastError());
+	EXPECT_EQ(MILLION, nr_busy);
+	EXPECT_EQ(summary_of(heap).cbAllocated, sum);
+	/* Two for each region, and the rest of the last span. */
+	EXPECT_GT(100, nr_others);
+	EXPECT_TRUE(HeapDestroy(heap));
+}
+
 TEST_F(walk, compact_finds_largest_free_range)
 {
 	char *blocks[100];
