@@ -647,7 +647,7 @@ static bool check_heap(const struct hd_ref *ref, const char *function)
 	return check_free(ref, function) && blocks_are_good;
 }
 
-/* With full validation, all of the heap is looked at at every call. */
+/* With full validation, each call looks at all of the heap. */
 static bool checks_all(const struct hd_ref *ref)
 {
 	return !is_page_heap(ref->debug) &&
