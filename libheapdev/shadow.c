@@ -8,7 +8,9 @@
  * a block comes to a page without any, the rest of the page is filled anew.
  *
  * A page has the length here that the smallest pages have anywhere. Blocks that are
- * too long for a span share no page with others, and are left out.
+ * too long for a span share no page with others, and are left out. A block may
+ * become so by being resized; what of it lies that far in is left out, too. When
+ * one becomes shorter, the kernel may take back all pages but those that are left.
  */
 #include <string.h>
 #include <sys/mman.h>
@@ -243,14 +245,18 @@ const void *hd_shadow_claim(struct hd_shadow *shadow, const char *base,
 	return bad;
 }
 
+static size_t tracked(size_t bytes)
+{
+	return bytes < SMALL_MAX_BYTES ? bytes : SMALL_MAX_BYTES;
+}
+
 void hd_shadow_release(struct hd_shadow *shadow, const char *base, size_t bytes)
 {
 	uintptr_t start = (uintptr_t)base, number = start / PAGE_BYTES;
+	uintptr_t end = start + tracked(bytes);
 
-	if (bytes > SMALL_MAX_BYTES)
-		return;
-	for (; number < end_page(start, bytes); number++)
-		release_page(shadow, number, start, start + bytes);
+	for (; number < end_page(start, tracked(bytes)); number++)
+		release_page(shadow, number, start, end);
 }
 
 static void mark_pages(struct hd_shadow *shadow, uintptr_t start, uintptr_t end,
@@ -270,22 +276,22 @@ void hd_shadow_resize(struct hd_shadow *shadow, char *base, size_t old_bytes,
 		      size_t new_bytes)
 {
 	uintptr_t start = (uintptr_t)base;
-	uintptr_t old_end = end_page(start, old_bytes);
-	uintptr_t new_end = end_page(start, new_bytes), number;
-	size_t kept = hd_layout_slot_bytes(new_bytes);
-	size_t had = hd_layout_slot_bytes(old_bytes);
+	uintptr_t old_end = end_page(start, tracked(old_bytes));
+	uintptr_t new_end = end_page(start, tracked(new_bytes)), number;
+	size_t kept = hd_layout_slot_bytes(tracked(new_bytes));
+	size_t filled = hd_layout_slot_bytes(tracked(old_bytes));
 
-	if (old_bytes > SMALL_MAX_BYTES || new_bytes > SMALL_MAX_BYTES)
-		return;
 	for (number = old_end; number < new_end; number++)
-		claim_page(shadow, number, start, start + new_bytes);
-	mark_pages(shadow, start, start + new_bytes, false);
-	if (kept < had) {
-		hd_layout_fill_free(base + kept, had - kept);
-		mark_pages(shadow, start + kept, start + had, true);
+		claim_page(shadow, number, start, start + tracked(new_bytes));
+	mark_pages(shadow, start, start + kept, false);
+	if (filled > new_end * PAGE_BYTES - start)
+		filled = new_end * PAGE_BYTES - start;
+	if (kept < filled) {
+		hd_layout_fill_free(base + kept, filled - kept);
+		mark_pages(shadow, start + kept, start + filled, true);
 	}
 	for (number = new_end; number < old_end; number++)
-		release_page(shadow, number, start + kept, start + had);
+		release_page(shadow, number, 0, 0);	/* nothing is known */
 }
 
 const void *hd_shadow_check(const struct hd_shadow *shadow)

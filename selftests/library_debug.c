@@ -205,6 +205,65 @@ TEST_F(debug, realloc_in_place)
 	EXPECT_TRUE(HeapValidate(self->heap, 0, block));
 }
 
+/* Whole pages become fewer and more; what was given back must not be touched. */
+TEST_F(debug, realloc_whole_pages)
+{
+	static const SIZE_T steps[] = {
+		20000, 10000, 100, 9000, 50, 20000, 4096, 5000, 0, 16384, 70000,
+		12000, 8000, 4000, 30000, 1,
+	};
+	char *block = HeapAlloc(self->heap, 0, 100000);
+	unsigned int i;
+
+	ASSERT_NE(NULL, block);
+	memset(block, 3, 100000);
+	for (i = 0; i < sizeof(steps) / sizeof(steps[0]); i++) {
+		block = HeapReAlloc(self->heap, HEAP_ZERO_MEMORY, block, steps[i]);
+		ASSERT_NE(NULL, block);
+		memset(block, 3, steps[i]);
+		EXPECT_TRUE(HeapValidate(self->heap, 0, block));
+		EXPECT_TRUE(HeapValidate(self->heap, 0, NULL));
+	}
+	EXPECT_TRUE(HeapFree(self->heap, 0, block));
+	EXPECT_TRUE(HeapValidate(self->heap, 0, NULL));
+	EXPECT_NO_ERROR();
+}
+
+/* In a heap that is nearly full, where short blocks get whole pages, too. */
+TEST_F(debug, realloc_in_full_heap)
+{
+	HANDLE heap = HeapdevCreateDebug(0, 0, 256 * KIB, variant->settings);
+	unsigned int i, seed = 1, nr = strcmp(variant->settings, "hva") ? 4000 : 300;
+	char *blocks[32] = { NULL }, *moved;
+	SIZE_T bytes[32] = { 0 };
+
+	ASSERT_HEAP(heap);
+	for (i = 0; i < nr; i++) {
+		unsigned int k = (seed = seed * 1103515245 + 12345) >> 16 & 31;
+		SIZE_T new = (seed >> 8) % (i % 3 ? 3000 : 40000);
+
+		if (!blocks[k]) {
+			moved = HeapAlloc(heap, 0, new);
+		} else if (i % 5) {
+			EXPECT_TRUE(is_all(blocks[k], bytes[k], k));
+			moved = HeapReAlloc(heap, 0, blocks[k], new);
+		} else {
+			EXPECT_TRUE(HeapFree(heap, 0, blocks[k]));
+			blocks[k] = NULL;
+			continue;
+		}
+		if (moved) {
+			blocks[k] = moved;
+			bytes[k] = new;
+			memset(moved, k, new);
+		}
+		if (i % 16 == 0) {
+			ASSERT_TRUE(HeapValidate(heap, 0, NULL));
+		}
+	}
+	EXPECT_TRUE(HeapDestroy(heap));
+}
+
 /* Damage behind a block */
 
 TEST_F(debug, tail_damaged)
