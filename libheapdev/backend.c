@@ -170,6 +170,19 @@ int hd_backend_limit(uint64_t id, uint32_t flags, HEAPDEV_LIMITS *limits)
 	return 0;
 }
 
+int hd_backend_inject(uint64_t id, uint64_t nth, uint32_t rate_ppm, uint64_t seed)
+{
+	struct privheap_inject arg = {
+		.size = sizeof(arg),
+		.heap = id,
+		.nth = nth,
+		.seed = seed,
+		.rate_ppm = rate_ppm,
+	};
+
+	return hd_device_call(PRIVHEAP_IOC_INJECT, &arg);
+}
+
 int hd_backend_compact(uint64_t id, uint64_t *largest_free_bytes)
 {
 	struct privheap_compact arg = {

@@ -86,6 +86,7 @@ int hd_backend_realloc(uint64_t id, uint32_t flags, void **block, size_t bytes,
 		       DWORD *scopes);
 /* Sets what @flags, PRIVHEAP_LIMIT_F_*, names, and reads all; @id 0: the process. */
 int hd_backend_limit(uint64_t id, uint32_t flags, HEAPDEV_LIMITS *limits);
+int hd_backend_inject(uint64_t id, uint64_t nth, uint32_t rate_ppm, uint64_t seed);
 int hd_backend_free(uint64_t id, void *block);
 int hd_backend_size(uint64_t id, const void *block, size_t *bytes);
 int hd_backend_compact(uint64_t id, uint64_t *largest_free_bytes);

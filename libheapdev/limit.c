@@ -102,3 +102,15 @@ BOOL HeapdevSetLimits(HANDLE heap, DWORD which, const HEAPDEV_LIMITS *limits)
 	err = limit_call(heap, which, &wanted);
 	return !err || hd_error_fail(hd_error_from_call(err));
 }
+
+BOOL HeapdevInjectFailures(HANDLE heap, SIZE_T nth, DWORD rate_ppm, SIZE_T seed)
+{
+	struct hd_ref ref;
+	int err;
+
+	if (!hd_heap_enter(&ref, heap, 0))
+		return hd_error_fail(ERROR_INVALID_HANDLE);
+	err = hd_backend_inject(ref.id, nth, rate_ppm, seed);
+	hd_heap_leave(&ref);
+	return !err || hd_error_fail(hd_error_from_call(err));
+}

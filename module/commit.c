@@ -15,6 +15,7 @@
 #include <linux/sched/signal.h>
 
 #include "chunk.h"
+#include "inject.h"
 #include "trace.h"
 
 static unsigned long ph_count_committed(struct ph_region *region,
@@ -230,8 +231,11 @@ static int ph_commit_prepare(struct ph_region *region, unsigned long first,
 		return err;
 	err = ph_chunk_create_range(region, first, end);
 	if (!err && backed)
-		err = ph_table_check(region, first, end) ?:
-		      ph_populate(region, first, end);
+		err = ph_table_check(region, first, end);
+	if (!err)
+		err = ph_inject_commit_locked(region->heap);
+	if (!err && backed)
+		err = ph_populate(region, first, end);
 	if (err) {
 		ph_depopulate(region, first, end);
 		ph_pool_drain(region->heap->pool);

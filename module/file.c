@@ -446,6 +446,23 @@ static int ph_ioctl_policy(struct ph_call *call)
 	return err;
 }
 
+static int ph_ioctl_inject(struct ph_call *call)
+{
+	struct privheap_inject *arg = &call->arg.inject;
+	struct ph_heap *heap;
+	int err;
+
+	err = ph_inject_check(arg);
+	if (err)
+		return err;
+	heap = ph_heap_get(call->file, arg->heap);
+	if (!heap)
+		return -ENXIO;
+	err = ph_heap_inject(heap, arg);
+	ph_heap_put(heap);
+	return err;
+}
+
 static struct ph_limit *ph_call_find_limit(struct ph_call *call)
 {
 	struct ph_limit *limit = &call->file->process->limit;
@@ -559,7 +576,7 @@ static const struct ph_ioctl ph_ioctls[] = {
 	PH_IOCTL(INFO, info, out_max_bytes, 0),
 	PH_IOCTL(CREATE, create, out_region_bytes, PRIVHEAP_CREATE_F_ALL),
 	PH_IOCTL(DESTROY, destroy, heap, 0),
-	PH_IOCTL(STAT, stat, out_serial, 0),
+	PH_IOCTL(STAT, stat, out_nr_injected_failures, 0),
 	PH_IOCTL(ALLOC, alloc, out_addr, PRIVHEAP_ALLOC_F_ALL),
 	PH_IOCTL(REALLOC, realloc, out_addr, PRIVHEAP_REALLOC_F_ALL),
 	PH_IOCTL(FREE, free, addr, 0),
@@ -568,6 +585,7 @@ static const struct ph_ioctl ph_ioctls[] = {
 	PH_IOCTL(RESET, reset, out_idle_bytes, 0),
 	PH_IOCTL(COMPACT, compact, out_largest_free_bytes, 0),
 	PH_IOCTL(POLICY, policy, idle_bytes, 0),
+	PH_IOCTL(INJECT, inject, __reserved, 0),
 	PH_IOCTL(LIMIT, limit, out_nr_soft_hits, PRIVHEAP_LIMIT_F_ALL),
 	PH_IOCTL(GUARD_ALLOC, guard_alloc, out_addr, PRIVHEAP_GUARD_ALLOC_F_ALL),
 	PH_IOCTL(GUARD_FREE, guard_free, cookie, 0),

@@ -17,6 +17,7 @@
 #include <linux/slab.h>
 
 #include "internal.h"
+#include "inject.h"
 #include "policy.h"
 #include "trace.h"
 
@@ -361,6 +362,7 @@ static int ph_heap_alloc_locked(struct ph_heap *heap,
 	err = ph_heap_check_locked(heap);
 	if (err)
 		return err;
+	ph_inject_begin_locked(heap);
 	err = ph_heap_place_locked(heap, arg->bytes, arg->align, spare, &addr);
 	if (err)
 		return err;
@@ -371,7 +373,8 @@ static int ph_heap_alloc_locked(struct ph_heap *heap,
 	if (unlikely(err))
 		ph_heap_unplace_locked(heap, addr, spare);
 	else
-		trace_privheap_block_alloc(heap, addr, arg);
+		trace_privheap_block_alloc(heap, addr, arg->bytes, arg->align,
+					   arg->flags);
 	return err;
 }
 
@@ -515,6 +518,7 @@ static int ph_heap_realloc_locked(struct ph_heap *heap,
 	if (ph_block_is_guarded(&block))
 		return -EOPNOTSUPP;
 	bytes = block.bytes;
+	ph_inject_begin_locked(heap);
 	err = ph_heap_resize_locked(heap, region, &block, arg, answer);
 	if (!err)
 		trace_privheap_block_realloc(heap, arg->addr, bytes, arg->addr,
@@ -633,6 +637,7 @@ static int ph_heap_guard_alloc_locked(struct ph_heap *heap,
 	err = ph_heap_check_locked(heap);
 	if (err)
 		return err;
+	ph_inject_begin_locked(heap);
 	err = ph_block_alloc_guarded(&heap->store, &request, &addr);
 	if (err)
 		return err;
@@ -640,8 +645,10 @@ static int ph_heap_guard_alloc_locked(struct ph_heap *heap,
 		ph_content_zero(ph_heap_find_region(heap, addr), addr,
 				arg->bytes);
 	err = ph_answer(answer, addr);
-	if (unlikely(err) &&
-	    !WARN_ON_ONCE(ph_heap_find_block(heap, addr, &region, &block)))
+	if (likely(!err))
+		trace_privheap_block_alloc(heap, addr, arg->bytes, arg->align,
+					   arg->flags);
+	else if (!WARN_ON_ONCE(ph_heap_find_block(heap, addr, &region, &block)))
 		ph_block_cancel_guarded(&heap->store, &block);
 	return err;
 }
@@ -702,8 +709,10 @@ int ph_heap_guard_free(struct ph_heap *heap,
 		err = ph_heap_find_block(heap, arg->addr, &region, &block);
 	if (!err && !ph_block_is_guarded(&block))
 		err = -ENOENT;
-	if (!err)
+	if (!err) {
+		trace_privheap_block_free(heap, &block);
 		ph_block_free_guarded(&heap->store, &block, arg->cookie);
+	}
 	mutex_unlock(&heap->lock);
 	return err;
 }
@@ -794,6 +803,26 @@ int ph_heap_policy(struct ph_heap *heap, const struct privheap_policy *arg)
 					  arg->idle_bytes);
 		trace_privheap_policy_change(heap);
 	}
+	mutex_unlock(&heap->lock);
+	return err;
+}
+
+/**
+ * ph_heap_inject - begin or end to inject failures
+ * @heap: which
+ * @arg: what ph_inject_check() has let pass
+ *
+ * Context: May sleep; takes ph_heap.lock.
+ * Return: 0, -ENXIO, -EIDRM.
+ */
+int ph_heap_inject(struct ph_heap *heap, const struct privheap_inject *arg)
+{
+	int err;
+
+	mutex_lock(&heap->lock);
+	err = ph_heap_check_locked(heap);
+	if (!err)
+		ph_inject_set_locked(heap, arg);
 	mutex_unlock(&heap->lock);
 	return err;
 }
@@ -910,6 +939,7 @@ int ph_heap_stat(struct ph_heap *heap, struct privheap_stat *stat)
 	stat->out_idle_bytes = (u64)heap->nr_idle << PAGE_SHIFT;
 	stat->out_nr_limit_failures = atomic_long_read(&limit->nr_failures);
 	stat->out_serial = limit->key;
+	stat->out_nr_injected_failures = heap->inject.nr_failures;
 	mutex_unlock(&heap->lock);
 	return 0;
 }

@@ -53,6 +53,7 @@
 #include <linux/maple_tree.h>
 #include <linux/mm_types.h>
 #include <linux/mutex.h>
+#include <linux/prandom.h>
 #include <linux/rcupdate.h>
 #include <linux/refcount.h>
 #include <linux/uaccess.h>
@@ -274,6 +275,22 @@ struct ph_file {
 };
 
 /**
+ * struct ph_inject - failures that a program wants its heap to have, see inject.c
+ * @nth: so many commits from now one fails; 0 for none
+ * @rate_ppm: so many of a million fail
+ * @random: decides which
+ * @failing: the call that runs now has failed by it
+ * @nr_failures: how many calls did, ever
+ */
+struct ph_inject {
+	u64 nth;
+	u32 rate_ppm;
+	struct rnd_state random;
+	bool failing;
+	u64 nr_failures;
+};
+
+/**
  * enum ph_heap_state - how far the life of a heap has come
  * @PH_HEAP_LIVE: all calls work
  * @PH_HEAP_DEAD: the program unmapped a region; stat and destroy work
@@ -320,6 +337,7 @@ enum ph_heap_state {
  * @next_pgoff: where the next region starts in @filp (@grow_lock)
  * @tables_base: of the region in which page tables are missing, and
  * @tables_index: of the chunk that they are missing for (@lock)
+ * @inject: (@lock)
  * @tally: what the chunks' counters do not hold any more; see tally.h (atomic)
  * @latencies: of faults, by powers of two, once somebody asked (per CPU; constant
  *	once set)
@@ -362,6 +380,7 @@ struct ph_heap {
 	struct ph_charge charge;
 	struct ph_limit limit;
 	struct ph_block_store store;
+	struct ph_inject inject;
 	atomic64_t tally[PH_NR_TALLIES];
 	u64 __percpu *latencies;
 };
@@ -451,6 +470,7 @@ struct ph_call {
 		struct privheap_walk walk;
 		struct privheap_compact compact;
 		struct privheap_policy policy;
+		struct privheap_inject inject;
 		struct privheap_reset reset;
 		struct privheap_limit limit;
 		struct privheap_guard_alloc guard_alloc;
@@ -509,6 +529,7 @@ int ph_heap_describe(struct ph_heap *heap, struct privheap_describe *arg);
 int ph_heap_compact(struct ph_heap *heap, struct privheap_compact *arg);
 int ph_heap_reset(struct ph_heap *heap, struct privheap_reset *arg);
 int ph_heap_policy(struct ph_heap *heap, const struct privheap_policy *arg);
+int ph_heap_inject(struct ph_heap *heap, const struct privheap_inject *arg);
 
 /* walk.c */
 int ph_walk(struct ph_heap *heap, struct privheap_walk *arg,
@@ -547,6 +568,10 @@ int ph_table_make(struct ph_heap *heap, struct ph_region *spare);
 
 /* fault.c */
 vm_fault_t ph_fault_serve(struct ph_region *region, struct vm_fault *vmf);
+
+/* inject.c */
+int ph_inject_check(const struct privheap_inject *arg);
+void ph_inject_set_locked(struct ph_heap *heap, const struct privheap_inject *arg);
 
 /* tally.c */
 void ph_tally_exit(struct ph_heap *heap);

@@ -107,9 +107,9 @@ TRACE_EVENT(privheap_heap_destroy,
 );
 
 TRACE_EVENT(privheap_block_alloc,
-	TP_PROTO(const struct ph_heap *heap, unsigned long addr,
-		 const struct privheap_alloc *arg),
-	TP_ARGS(heap, addr, arg),
+	TP_PROTO(const struct ph_heap *heap, unsigned long addr, u64 bytes,
+		 u64 align, u32 flags),
+	TP_ARGS(heap, addr, bytes, align, flags),
 	TP_STRUCT__entry(
 		__field(u64, heap)
 		__field(u64, addr)
@@ -120,9 +120,9 @@ TRACE_EVENT(privheap_block_alloc,
 	TP_fast_assign(
 		__entry->heap = heap->limit.key;
 		__entry->addr = addr;
-		__entry->bytes = arg->bytes;
-		__entry->align = arg->align;
-		__entry->flags = arg->flags;
+		__entry->bytes = bytes;
+		__entry->align = align;
+		__entry->flags = flags;
 	),
 	TP_printk("heap=%llu addr=0x%llx bytes=%llu align=%llu flags=0x%x",
 		  __entry->heap, __entry->addr, __entry->bytes, __entry->align,

@@ -24,6 +24,7 @@ union call_arg {
 	struct privheap_compact compact;
 	struct privheap_policy policy;
 	struct privheap_reset reset;
+	struct privheap_inject inject;
 	struct privheap_limit limit;
 	struct privheap_guard_alloc guard_alloc;
 	struct privheap_guard_free guard_free;
@@ -163,6 +164,10 @@ FIXTURE_VARIANT_ADD(call, reset) {
 
 FIXTURE_VARIANT_ADD(call, policy) {
 	CALL_IN(POLICY, policy),
+};
+
+FIXTURE_VARIANT_ADD(call, inject) {
+	CALL_IN(INJECT, inject),
 };
 
 FIXTURE_VARIANT_ADD(call, limit) {
@@ -646,6 +651,7 @@ static bool is_known_call(unsigned int nr)
 {
 	return nr <= _IOC_NR(PRIVHEAP_IOC_RESET) ||
 	       nr == _IOC_NR(PRIVHEAP_IOC_POLICY) ||
+	       nr == _IOC_NR(PRIVHEAP_IOC_INJECT) ||
 	       nr == _IOC_NR(PRIVHEAP_IOC_LIMIT) ||
 	       (nr >= _IOC_NR(PRIVHEAP_IOC_GUARD_ALLOC) &&
 		nr <= _IOC_NR(PRIVHEAP_IOC_DESCRIBE));

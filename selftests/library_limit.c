@@ -374,4 +374,22 @@ TEST_F(limit, grace)
 	EXPECT_ERROR(ERROR_NOT_ENOUGH_MEMORY);
 }
 
+TEST_F(limit, injected_failures)
+{
+	HANDLE heap = HeapCreate(0, 0, 16 * MIB);
+
+	ASSERT_HEAP(heap);
+	ASSERT_TRUE(HeapdevInjectFailures(heap, 2, 0, 0));
+	EXPECT_NO_ERROR();
+	EXPECT_NE(NULL, HeapAlloc(heap, 0, BLOCK_BYTES));
+	EXPECT_EQ(NULL, HeapAlloc(heap, 0, BLOCK_BYTES));
+	EXPECT_ERROR(ERROR_NOT_ENOUGH_MEMORY);
+	EXPECT_NE(NULL, HeapAlloc(heap, 0, BLOCK_BYTES));
+	EXPECT_FALSE(HeapdevInjectFailures(heap, 0, 1000001, 0));
+	EXPECT_ERROR(ERROR_INVALID_PARAMETER);
+	EXPECT_TRUE(HeapDestroy(heap));
+	EXPECT_FALSE(HeapdevInjectFailures(heap, 1, 0, 0));
+	EXPECT_ERROR(ERROR_INVALID_HANDLE);
+}
+
 TEST_HARNESS_MAIN

@@ -330,6 +330,14 @@ static inline int heap_policy(const struct heap *heap, __u32 policy,
 			     sizeof(arg));
 }
 
+/* heap_inject(&heap, .nth = 1): what is not named is 0. */
+#define heap_inject(of, ...) ({ \
+	struct privheap_inject arg_ = { \
+		.size = sizeof(arg_), .heap = (of)->id, __VA_ARGS__ }; \
+	privheap_call((of)->fd, PRIVHEAP_IOC_INJECT, &arg_, sizeof(arg_), \
+		      sizeof(arg_)); \
+})
+
 /* Reads limits, or changes those that @arg->flags names and reads them then. */
 static inline int limit_call(int fd, struct privheap_limit *arg)
 {
@@ -408,6 +416,7 @@ static const struct stat_field stat_fields[] = {
 	STAT_FIELD(out_policy),
 	STAT_FIELD(out_window_pages),
 	STAT_FIELD(out_idle_bytes),
+	STAT_FIELD(out_nr_injected_failures),
 };
 
 static inline unsigned long long stat_value(const struct privheap_stat *stat,

@@ -406,6 +406,36 @@ TEST_F(trace, limit_hit_tells_scope_and_commit_its_error)
 				      "error"));
 }
 
+TEST_F(trace, commit_that_is_injected_tells_error)
+{
+	char *block;
+
+	make_heap(.max_bytes = MIB);
+	ASSERT_EQ(0, heap_inject(&self->heap, .nth = 1));
+	ASSERT_EQ(-ENOMEM, block_alloc(&self->heap, 64 * KIB, &block));
+	read_trace(_metadata, self);
+	EXPECT_EQ(-ENOMEM, (int)field(event(self, "privheap_page_commit", 0),
+				      "error"));
+	EXPECT_EQ(0, count_events(self->text, "privheap_block_alloc"));
+}
+
+TEST_F(trace, guarded_blocks_are_told)
+{
+	const char *line;
+	char *block;
+
+	make_heap(.flags = PRIVHEAP_CREATE_F_GUARD, .quarantine_bytes = MIB);
+	ASSERT_EQ(0, block_alloc_guarded(&self->heap, 100, 0, 0, 1, &block));
+	ASSERT_EQ(0, block_free_guarded(&self->heap, block, 2));
+	read_trace(_metadata, self);
+	line = event(self, "privheap_block_alloc", 0);
+	EXPECT_EQ((uintptr_t)block, field(line, "addr"));
+	EXPECT_EQ(100, field(line, "bytes"));
+	line = event(self, "privheap_block_free", 0);
+	EXPECT_EQ((uintptr_t)block, field(line, "addr"));
+	EXPECT_EQ(100, field(line, "bytes"));
+}
+
 TEST_F(trace, policy_change_tells_policy)
 {
 	const char *line;

@@ -628,6 +628,23 @@ HEAPDEV_API BOOL HeapdevGetLimits(HANDLE heap, HEAPDEV_LIMITS *limits);
 HEAPDEV_API BOOL HeapdevSetLimits(HANDLE heap, DWORD which,
 				  const HEAPDEV_LIMITS *limits);
 
+/**
+ * HeapdevInjectFailures() - have allocations fail that need memory
+ * @heap: the heap
+ * @nth: the commit that fails, counted from now, 1 being the next; 0 for none
+ * @rate_ppm: so many of a million commits fail, drawn at random; 0 for none
+ * @seed: for the draws; the same seed draws the same commits
+ *
+ * For tests of what a program does when memory runs out. Only allocations that need
+ * new pages commit any. Each call replaces what was asked for before; with @nth and
+ * @rate_ppm 0 nothing is injected any more.
+ *
+ * Return: TRUE; or FALSE with ERROR_INVALID_PARAMETER (a rate of more than 1000000)
+ * or with ERROR_INVALID_HANDLE.
+ */
+HEAPDEV_API BOOL HeapdevInjectFailures(HANDLE heap, SIZE_T nth, DWORD rate_ppm,
+				       SIZE_T seed);
+
 /* Whose soft limit it was: bits of the second argument of a callback. */
 #define HEAPDEV_SOFT_HEAP	0x02U
 #define HEAPDEV_SOFT_PROCESS	0x04U

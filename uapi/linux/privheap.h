@@ -88,6 +88,7 @@ enum privheap_source {
 #define PRIVHEAP_IOC_COMPACT	_IO(PRIVHEAP_IOC_TYPE, 0x09)
 #define PRIVHEAP_IOC_RESET	_IO(PRIVHEAP_IOC_TYPE, 0x0A)
 #define PRIVHEAP_IOC_POLICY	_IO(PRIVHEAP_IOC_TYPE, 0x0D)
+#define PRIVHEAP_IOC_INJECT	_IO(PRIVHEAP_IOC_TYPE, 0x0E)
 #define PRIVHEAP_IOC_LIMIT	_IO(PRIVHEAP_IOC_TYPE, 0x10)
 #define PRIVHEAP_IOC_GUARD_ALLOC	_IO(PRIVHEAP_IOC_TYPE, 0x14)
 #define PRIVHEAP_IOC_GUARD_FREE	_IO(PRIVHEAP_IOC_TYPE, 0x15)
@@ -265,6 +266,7 @@ struct privheap_destroy {
  * @out_idle_bytes: what is free, but stays committed and resident
  * @out_serial: of the whole machine, never used again; what the heap is called in
  *	netlink messages
+ * @out_nr_injected_failures: calls that failed by PRIVHEAP_IOC_INJECT
  */
 struct privheap_stat {
 	__u32 size;
@@ -287,6 +289,7 @@ struct privheap_stat {
 	__u32 out_window_pages;
 	__aligned_u64 out_idle_bytes;
 	__aligned_u64 out_serial;
+	__aligned_u64 out_nr_injected_failures;
 };
 
 /*
@@ -506,6 +509,30 @@ struct privheap_policy {
 	__u32 policy;
 	__u32 window_pages;
 	__aligned_u64 idle_bytes;
+};
+
+/**
+ * struct privheap_inject - ioctl(PRIVHEAP_IOC_INJECT): have commits fail
+ * @size: sizeof(struct privheap_inject)
+ * @flags: must be 0
+ * @heap: id of the heap
+ * @nth: this commit from now on fails, 1 being the next one; 0 for none
+ * @seed: the same seed draws the same commits
+ * @rate_ppm: so many of a million commits fail, drawn at random; 0 for none
+ * @__reserved: must be 0
+ *
+ * Replaces what was asked for before; with @nth and @rate_ppm both 0, no commit
+ * fails any more but for a reason. A commit fails with ENOMEM, as it would if the
+ * machine had no memory.
+ */
+struct privheap_inject {
+	__u32 size;
+	__u32 flags;
+	__aligned_u64 heap;
+	__aligned_u64 nth;
+	__aligned_u64 seed;
+	__u32 rate_ppm;
+	__u32 __reserved;
 };
 
 /**
