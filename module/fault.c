@@ -48,19 +48,23 @@ static bool ph_fault_is_single(const struct ph_fault *fault)
  * Leaves of the part what is committed and next to the page that was touched,
  * which is committed.
  */
-static void ph_fault_clip_locked(struct ph_fault *fault)
+static noinline void ph_fault_clip_window_locked(struct ph_fault *fault)
 {
 	const unsigned long *committed = fault->chunk->committed;
 	unsigned int i = fault->n % PH_CHUNK_PAGES, lo = i;
 	struct ph_part *part = &fault->part;
 
-	if (ph_fault_is_single(fault))
-		return;
 	while (lo > part->lo && test_bit(lo - 1, committed))
 		lo--;
 	part->lo = lo;
 	if (part->hi > i + 1)
 		part->hi = find_next_zero_bit(committed, part->hi, i + 1);
+}
+
+static void ph_fault_clip_locked(struct ph_fault *fault)
+{
+	if (!ph_fault_is_single(fault))
+		ph_fault_clip_window_locked(fault);
 }
 
 static unsigned long ph_fault_addr(struct ph_fault *fault, unsigned int i)
@@ -227,15 +231,18 @@ static u64 ph_fault_clock(void)
  */
 vm_fault_t ph_fault_serve(struct ph_region *region, struct vm_fault *vmf)
 {
-	struct ph_fault fault = {
-		.region = region,
-		.n = vmf->pgoff - region->pgoff,
-		.vmf = vmf,
-		.touch.source = PRIVHEAP_SOURCE_RESIDENT,
-		.touch.start_ns = ph_fault_clock(),
-	};
-	vm_fault_t ret = ph_fault_handle(&fault);
+	/* Set one by one: to zero all of it first would take a loop. */
+	struct ph_fault fault __uninitialized;
+	vm_fault_t ret;
 
+	fault.region = region;
+	fault.n = vmf->pgoff - region->pgoff;
+	fault.vmf = vmf;
+	fault.touch.source = PRIVHEAP_SOURCE_RESIDENT;
+	fault.touch.nr_pages = 0;
+	fault.touch.start_ns = ph_fault_clock();
+	fault.touch.latency_ns = 0;
+	ret = ph_fault_handle(&fault);
 	if (unlikely(fault.touch.start_ns))
 		ph_tally_time(region->heap, &fault.touch);
 	trace_privheap_page_fault(region, vmf->address, &fault.touch, ret);
