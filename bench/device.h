@@ -27,6 +27,7 @@
 #define DEVICE_IOC_free		PRIVHEAP_IOC_FREE
 #define DEVICE_IOC_size		PRIVHEAP_IOC_SIZE
 #define DEVICE_IOC_reset	PRIVHEAP_IOC_RESET
+#define DEVICE_IOC_prefault	PRIVHEAP_IOC_PREFAULT
 #define DEVICE_IOC_compact	PRIVHEAP_IOC_COMPACT
 #define DEVICE_IOC_walk		PRIVHEAP_IOC_WALK
 
@@ -61,6 +62,15 @@ static inline void heap_destroy(int fd, uint64_t heap)
 static inline void heap_reset(int fd, uint64_t heap, size_t keep_bytes)
 {
 	DEVICE_CALL(fd, reset, .heap = heap, .keep_bytes = keep_bytes);
+}
+
+static inline void heap_prefault(int fd, uint64_t heap, void *start,
+				 size_t bytes)
+{
+	DEVICE_CALL(fd, prefault, .heap = heap, .addr = (uintptr_t)start,
+		    .bytes = bytes);
+	if (arg.out_done_bytes != bytes)
+		bench_die("prefault");
 }
 
 static inline void heap_compact(int fd, uint64_t heap)

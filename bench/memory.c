@@ -198,10 +198,9 @@ static void heap_unmap(struct memory *memory)
 	heap_destroy(device, memory->heap);
 }
 
-/* The kernel's own way; it knows nothing of heaps. */
 static void heap_populate(struct memory *memory)
 {
-	advise(memory, MADV_POPULATE_WRITE);
+	heap_prefault(device, memory->heap, memory->start, memory->bytes);
 }
 
 /* Without the page that every heap has from the start. */

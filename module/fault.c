@@ -14,6 +14,7 @@
 #include <linux/bitmap.h>
 #include <linux/mm.h>
 #include <linux/sched/clock.h>
+#include <linux/sched/signal.h>
 
 #include "chunk.h"
 #include "policy.h"
@@ -247,4 +248,116 @@ vm_fault_t ph_fault_serve(struct ph_region *region, struct vm_fault *vmf)
 		ph_tally_time(region->heap, &fault.touch);
 	trace_privheap_page_fault(region, vmf->address, &fault.touch, ret);
 	return ret;
+}
+
+/* How many pages of the part have memory, from its first one on. */
+static unsigned int ph_fault_count_locked(struct ph_fault *fault)
+{
+	unsigned int i = fault->part.lo;
+
+	while (i < fault->part.hi && fault->chunk->pages[i])
+		i++;
+	return i - fault->part.lo;
+}
+
+/*
+ * Makes the part resident and maps it, as far as it is committed and there is
+ * memory. Returns how many pages that were, 0 if it is to be tried again because
+ * others have changed them meanwhile, or an error.
+ */
+static int ph_fault_populate(struct ph_fault *fault)
+{
+	struct ph_batch batch __uninitialized;
+	struct ph_chunk *chunk = fault->chunk;
+	unsigned int i = fault->part.lo, nr;
+	int err = -ENOENT, done = 0;
+
+	mutex_lock(&chunk->lock);
+	if (test_bit(i, chunk->committed)) {
+		ph_fault_clip_locked(fault);
+		nr = ph_chunk_missing(chunk, fault->part);
+		err = 0;
+	}
+	mutex_unlock(&chunk->lock);
+	if (err)
+		return err;
+	batch.next = 0;
+	batch.nr = 0;
+	if (nr && !ph_pool_take(chunk->heap, &batch, nr, PH_GFP_BACKED))
+		return -ENOMEM;
+	mutex_lock(&chunk->lock);
+	err = -ENOENT;
+	if (test_bit(i, chunk->committed)) {
+		ph_fault_clip_locked(fault);
+		ph_chunk_fill_locked(chunk, fault->part, &batch);
+		err = ph_fault_map_part_locked(fault);
+		done = ph_fault_count_locked(fault);
+	}
+	mutex_unlock(&chunk->lock);
+	ph_pool_give(chunk->heap, &batch);
+	return err ?: done;
+}
+
+/* The same for pages from @first to @end, or as many as go at a time. */
+static int ph_fault_populate_some(struct ph_region *region, unsigned long first,
+				  unsigned long end)
+{
+	struct mm_struct *mm = region->heap->mm;
+	struct vm_area_struct *vma;
+	unsigned long i = first % PH_CHUNK_PAGES;
+	struct ph_fault fault = {
+		.region = region,
+		.n = first,
+		.part = {
+			.lo = i,
+			.hi = min3(i + PH_BATCH_PAGES, i + (end - first),
+				   PH_CHUNK_PAGES),
+		},
+	};
+	int ret = -ENOENT;
+
+	if (mmap_read_lock_killable(mm))
+		return -EINTR;
+	vma = vma_lookup(mm, region->blocks.base);
+	/* While there is a VMA the chunks stay. */
+	if (vma && vma->vm_private_data == region)
+		fault.chunk = ph_chunk_find(region, first);
+	if (fault.chunk) {
+		fault.vmf = &(struct vm_fault){ .vma = vma };
+		ret = ph_fault_populate(&fault);
+	}
+	mmap_read_unlock(mm);
+	return ret;
+}
+
+/**
+ * ph_fault_prefault - make committed pages resident and map them
+ * @region: of this region, which the caller holds
+ * @first: first page
+ * @nr: how many
+ *
+ * Ends early at a signal.
+ *
+ * Context: May sleep; takes mmap_lock. The caller is the heap's owner.
+ * Return: how many pages from the first one on are resident and mapped; or, if
+ * that is none, -ENOENT when the first one is not committed, -ENOMEM, -EINTR.
+ */
+long ph_fault_prefault(struct ph_region *region, unsigned long first,
+		       unsigned long nr)
+{
+	unsigned long done = 0;
+	int ret = 0;
+
+	while (done < nr) {
+		if (signal_pending(current))
+			ret = -EINTR;
+		else
+			ret = ph_fault_populate_some(region, first + done,
+						     first + nr);
+		if (ret < 0)
+			break;
+		done += ret;
+		cond_resched();
+	}
+	return done ?: ret;
 }

@@ -427,6 +427,38 @@ static int ph_ioctl_reset(struct ph_call *call)
 	return err;
 }
 
+/* A call on a range of pages; @work receives how much of it was done. */
+static int ph_call_on_pages(struct ph_call *call, u64 id, u64 addr, u64 bytes,
+			    u64 *done,
+			    int (*work)(struct ph_heap *heap, u64 addr,
+					u64 bytes, u64 *done))
+{
+	struct ph_heap *heap;
+	int err;
+
+	if (!PAGE_ALIGNED(addr) || !PAGE_ALIGNED(bytes) || !bytes)
+		return -EINVAL;
+	err = ph_call_answer(call);	/* before anything is changed */
+	if (err)
+		return err;
+	heap = ph_heap_get(call->file, id);
+	if (!heap)
+		return -ENXIO;
+	err = work(heap, addr, bytes, done);
+	ph_heap_put(heap);
+	if (!err)
+		ph_call_answer(call);	/* unless that was in these pages */
+	return err;
+}
+
+static int ph_ioctl_prefault(struct ph_call *call)
+{
+	struct privheap_prefault *arg = &call->arg.prefault;
+
+	return ph_call_on_pages(call, arg->heap, arg->addr, arg->bytes,
+				&arg->out_done_bytes, ph_heap_prefault);
+}
+
 static int ph_ioctl_policy(struct ph_call *call)
 {
 	struct privheap_policy *arg = &call->arg.policy;
@@ -584,6 +616,7 @@ static const struct ph_ioctl ph_ioctls[] = {
 	PH_IOCTL(WALK, walk, __reserved, 0),
 	PH_IOCTL(RESET, reset, out_idle_bytes, 0),
 	PH_IOCTL(COMPACT, compact, out_largest_free_bytes, 0),
+	PH_IOCTL(PREFAULT, prefault, out_done_bytes, 0),
 	PH_IOCTL(POLICY, policy, idle_bytes, 0),
 	PH_IOCTL(INJECT, inject, __reserved, 0),
 	PH_IOCTL(LIMIT, limit, out_nr_soft_hits, PRIVHEAP_LIMIT_F_ALL),

@@ -472,6 +472,7 @@ struct ph_call {
 		struct privheap_policy policy;
 		struct privheap_inject inject;
 		struct privheap_reset reset;
+		struct privheap_prefault prefault;
 		struct privheap_limit limit;
 		struct privheap_guard_alloc guard_alloc;
 		struct privheap_guard_free guard_free;
@@ -527,6 +528,7 @@ int ph_heap_guard_free(struct ph_heap *heap,
 		       const struct privheap_guard_free *arg);
 int ph_heap_describe(struct ph_heap *heap, struct privheap_describe *arg);
 int ph_heap_compact(struct ph_heap *heap, struct privheap_compact *arg);
+int ph_heap_prefault(struct ph_heap *heap, u64 addr, u64 bytes, u64 *done);
 int ph_heap_reset(struct ph_heap *heap, struct privheap_reset *arg);
 int ph_heap_policy(struct ph_heap *heap, const struct privheap_policy *arg);
 int ph_heap_inject(struct ph_heap *heap, const struct privheap_inject *arg);
@@ -543,6 +545,7 @@ int ph_region_open(struct ph_heap *heap);
 void ph_region_close(struct ph_heap *heap);
 struct ph_region *ph_region_create(struct ph_heap *heap, unsigned long nr_pages);
 void ph_region_unmap(struct ph_region *region);
+void ph_region_get(struct ph_region *region);
 void ph_region_put(struct ph_region *region);
 
 /* commit.c */
@@ -567,6 +570,8 @@ int ph_table_check(struct ph_region *region, unsigned long first,
 int ph_table_make(struct ph_heap *heap, struct ph_region *spare);
 
 /* fault.c */
+long ph_fault_prefault(struct ph_region *region, unsigned long first,
+		       unsigned long nr);
 vm_fault_t ph_fault_serve(struct ph_region *region, struct vm_fault *vmf);
 
 /* inject.c */

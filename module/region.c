@@ -37,7 +37,11 @@ static struct file_system_type ph_fs_type = {
 	.kill_sb		= kill_anon_super,
 };
 
-static void ph_region_get(struct ph_region *region)
+/**
+ * ph_region_get - take a reference to a region
+ * @region: that the caller knows to have one
+ */
+void ph_region_get(struct ph_region *region)
 {
 	refcount_inc(&region->refs);
 }

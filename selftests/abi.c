@@ -25,6 +25,7 @@ union call_arg {
 	struct privheap_policy policy;
 	struct privheap_reset reset;
 	struct privheap_inject inject;
+	struct privheap_prefault prefault;
 	struct privheap_limit limit;
 	struct privheap_guard_alloc guard_alloc;
 	struct privheap_guard_free guard_free;
@@ -162,6 +163,10 @@ FIXTURE_VARIANT_ADD(call, reset) {
 	CALL_OUT(RESET, reset, out_idle_bytes),
 };
 
+FIXTURE_VARIANT_ADD(call, prefault) {
+	CALL_OUT(PREFAULT, prefault, out_done_bytes),
+};
+
 FIXTURE_VARIANT_ADD(call, policy) {
 	CALL_IN(POLICY, policy),
 };
@@ -273,6 +278,11 @@ static union call_arg prepare(struct __test_metadata *_metadata,
 		break;
 	case PRIVHEAP_IOC_DESCRIBE:
 		arg.describe.addr = (uintptr_t)self->guarded - 1;
+		break;
+	case PRIVHEAP_IOC_PREFAULT:
+		/* The heap's first page, which is resident anyway. */
+		arg.prefault.addr = (uintptr_t)self->heap.base;
+		arg.prefault.bytes = page_bytes();
 		break;
 	case PRIVHEAP_IOC_WALK:
 		arg.walk.entries = (uintptr_t)self->entries;
@@ -652,6 +662,7 @@ static bool is_known_call(unsigned int nr)
 	return nr <= _IOC_NR(PRIVHEAP_IOC_RESET) ||
 	       nr == _IOC_NR(PRIVHEAP_IOC_POLICY) ||
 	       nr == _IOC_NR(PRIVHEAP_IOC_INJECT) ||
+	       nr == _IOC_NR(PRIVHEAP_IOC_PREFAULT) ||
 	       nr == _IOC_NR(PRIVHEAP_IOC_LIMIT) ||
 	       (nr >= _IOC_NR(PRIVHEAP_IOC_GUARD_ALLOC) &&
 		nr <= _IOC_NR(PRIVHEAP_IOC_DESCRIBE));

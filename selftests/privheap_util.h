@@ -316,6 +316,24 @@ static inline int heap_reset(const struct heap *heap, size_t keep_bytes,
 	return ret;
 }
 
+/* Returns how much is resident and mapped, or a negative errno. */
+static inline long heap_prefault(const struct heap *heap, const void *start,
+				 size_t bytes)
+{
+	struct privheap_prefault arg = {
+		.size = sizeof(arg),
+		.heap = heap->id,
+		.addr = (uintptr_t)start,
+		.bytes = bytes,
+	};
+	int ret = privheap_call(heap->fd, PRIVHEAP_IOC_PREFAULT, &arg,
+				sizeof(arg),
+				offsetof(struct privheap_prefault,
+					 out_done_bytes));
+
+	return ret ? ret : (long)arg.out_done_bytes;
+}
+
 static inline int heap_policy(const struct heap *heap, __u32 policy,
 			      __u32 window_pages)
 {

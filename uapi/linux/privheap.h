@@ -43,7 +43,8 @@
  *	EDQUOT		a limit is reached: of the heap, its process, its user
  *			or the system
  *	ENOMEM		the kernel has no memory or no address space
- *	EINTR		the task is being killed; nothing was done
+ *	EINTR		the task is being killed or, in a call that tells how far
+ *			it came, a signal is waiting; nothing was done
  *	EACCES		what is asked for is not allowed to the caller: executable
  *			mappings, or another cgroup
  *	EBADF		cgroup_fd is no descriptor of a cgroup
@@ -89,6 +90,7 @@ enum privheap_source {
 #define PRIVHEAP_IOC_RESET	_IO(PRIVHEAP_IOC_TYPE, 0x0A)
 #define PRIVHEAP_IOC_POLICY	_IO(PRIVHEAP_IOC_TYPE, 0x0D)
 #define PRIVHEAP_IOC_INJECT	_IO(PRIVHEAP_IOC_TYPE, 0x0E)
+#define PRIVHEAP_IOC_PREFAULT	_IO(PRIVHEAP_IOC_TYPE, 0x0F)
 #define PRIVHEAP_IOC_LIMIT	_IO(PRIVHEAP_IOC_TYPE, 0x10)
 #define PRIVHEAP_IOC_GUARD_ALLOC	_IO(PRIVHEAP_IOC_TYPE, 0x14)
 #define PRIVHEAP_IOC_GUARD_FREE	_IO(PRIVHEAP_IOC_TYPE, 0x15)
@@ -533,6 +535,26 @@ struct privheap_inject {
 	__aligned_u64 seed;
 	__u32 rate_ppm;
 	__u32 __reserved;
+};
+
+/**
+ * struct privheap_prefault - ioctl(PRIVHEAP_IOC_PREFAULT): have pages ready
+ * @size: sizeof(struct privheap_prefault)
+ * @flags: must be 0
+ * @heap: id of the heap
+ * @addr: where to begin; start of a page
+ * @bytes: how much; whole pages, at least one
+ * @out_done_bytes: how much from @addr on is resident and mapped now. Less than
+ *	@bytes if a signal came, memory ran out, or a page is not committed; to
+ *	go on behind it tells which
+ */
+struct privheap_prefault {
+	__u32 size;
+	__u32 flags;
+	__aligned_u64 heap;
+	__aligned_u64 addr;
+	__aligned_u64 bytes;
+	__aligned_u64 out_done_bytes;
 };
 
 /**
