@@ -304,6 +304,8 @@ static uint32_t kernel_flags(DWORD flags, const HEAPDEV_OPTIONS *options)
 		wanted |= PRIVHEAP_CREATE_F_BACKED;
 	if (options && options->Flags & HEAPDEV_CREATE_CGROUP)
 		wanted |= PRIVHEAP_CREATE_F_CGROUP;
+	if (options && options->Flags & HEAPDEV_CREATE_SECRET)
+		wanted |= PRIVHEAP_CREATE_F_SECRET;
 	return wanted;
 }
 
@@ -392,7 +394,7 @@ static bool options_are_known(const HEAPDEV_OPTIONS *options)
 	DWORD i;
 
 	if (options->cb < sizeof(*options) ||
-	    options->Flags & ~(HEAPDEV_CREATE_BACKED | HEAPDEV_CREATE_CGROUP))
+	    options->Flags & ~HEAPDEV_CREATE_ALL)
 		return false;
 	if (options->CgroupFd && !(options->Flags & HEAPDEV_CREATE_CGROUP))
 		return false;

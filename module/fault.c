@@ -76,6 +76,24 @@ static unsigned long ph_fault_addr(struct ph_fault *fault, unsigned int i)
 }
 
 /*
+ * Of a secret heap the page table gets mere numbers, by which nobody takes hold of
+ * a page. So no page may end before it is unmapped.
+ */
+static int ph_fault_map_secret_locked(struct ph_fault *fault)
+{
+	struct page **pages = fault->chunk->pages;
+	unsigned int i;
+
+	for (i = fault->part.lo; i < fault->part.hi; i++) {
+		if (pages[i] &&
+		    vmf_insert_pfn(fault->vmf->vma, ph_fault_addr(fault, i),
+				   page_to_pfn(pages[i])) != VM_FAULT_NOPAGE)
+			return -ENOMEM;
+	}
+	return 0;
+}
+
+/*
  * Maps the pages of the part as far as they have memory. Some may be mapped
  * already: another thread was quicker, or they have been resident before.
  */
@@ -87,6 +105,8 @@ static noinline int ph_fault_map_part_locked(struct ph_fault *fault)
 	unsigned long nr;
 	int err;
 
+	if (unlikely(ph_heap_is_secret(fault->region->heap)))
+		return ph_fault_map_secret_locked(fault);
 	for (; lo < fault->part.hi; lo = end - nr + 1) {
 		for (end = lo; end < fault->part.hi && pages[end]; end++)
 			;
@@ -106,7 +126,8 @@ static vm_fault_t ph_fault_map_locked(struct ph_fault *fault)
 {
 	int err;
 
-	if (ph_fault_is_single(fault))
+	if (ph_fault_is_single(fault) &&
+	    likely(!ph_heap_is_secret(fault->region->heap)))
 		err = vm_insert_page(fault->vmf->vma,
 				     ph_fault_addr(fault, fault->part.lo),
 				     fault->chunk->pages[fault->part.lo]);

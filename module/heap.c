@@ -329,10 +329,19 @@ static int ph_heap_place_locked(struct ph_heap *heap, unsigned long bytes,
 	return 0;
 }
 
+/* Of a secret heap nothing is left in pages that stay, not even for itself. */
+static void ph_heap_wipe_locked(struct ph_heap *heap, struct ph_region *region,
+				unsigned long addr, unsigned long bytes)
+{
+	if (unlikely(ph_heap_is_secret(heap)) && bytes)
+		ph_content_zero(region, addr, bytes);
+}
+
 /* Frees a block; the region that it had of its own becomes the call's spare. */
 static void ph_heap_free_locked(struct ph_heap *heap, struct ph_region *region,
 				struct ph_block *block, struct ph_region **spare)
 {
+	ph_heap_wipe_locked(heap, region, block->addr, block->capacity);
 	if (!region->blocks.dedicated) {
 		ph_block_free(&heap->store, &region->blocks, block);
 		return;
@@ -421,10 +430,15 @@ static int ph_heap_resize_locked(struct ph_heap *heap, struct ph_region *region,
 	unsigned long old = block->bytes;
 	int err;
 
-	if (arg->bytes <= old)
-		return ph_answer(answer, block->addr) ?:
-		       ph_block_resize(&heap->store, &region->blocks, block,
+	if (arg->bytes <= old) {
+		err = ph_answer(answer, block->addr);
+		if (err)
+			return err;
+		ph_heap_wipe_locked(heap, region, block->addr + arg->bytes,
+				    block->capacity - arg->bytes);
+		return ph_block_resize(&heap->store, &region->blocks, block,
 				       arg->bytes);
+	}
 	if (ph_heap_dedicates(heap, arg->bytes) && !region->blocks.dedicated)
 		return -ENOSPC;
 	err = ph_block_resize(&heap->store, &region->blocks, block, arg->bytes);
@@ -439,11 +453,14 @@ static int ph_heap_resize_locked(struct ph_heap *heap, struct ph_region *region,
 	return err;
 }
 
-/* May the pages of a block be moved, or must their contents be copied? */
+/*
+ * May the pages of a block be moved, or must their contents be copied? A page that
+ * moves leaves its old place before it is unmapped there, which a secret one must not.
+ */
 static bool ph_heap_can_move(struct ph_region *src, const struct ph_block *old,
 			     struct ph_region *dst, unsigned long addr)
 {
-	return old->bytes > PH_SLOT_MAX_BYTES &&
+	return old->bytes > PH_SLOT_MAX_BYTES && !ph_heap_is_secret(dst->heap) &&
 	       (old->addr - src->blocks.base) >> PAGE_SHIFT >= src->nr_kept_pages &&
 	       (addr - dst->blocks.base) >> PAGE_SHIFT >= dst->nr_kept_pages;
 }
@@ -869,7 +886,10 @@ static void ph_heap_reset_locked(struct ph_heap *heap, unsigned long nr_keep)
 	list_for_each_entry(region, &heap->regions, node)
 		ph_heap_empty_region_locked(heap, region);
 	ph_cgroup_leave(heap->cgroup, outer);
-	ph_commit_reset(heap, nr_keep);
+	ph_commit_reset(heap, ph_heap_is_secret(heap) ? 0 : nr_keep);
+	if (heap->first->nr_kept_pages)
+		ph_heap_wipe_locked(heap, heap->first, heap->base,
+				    heap->first->nr_kept_pages << PAGE_SHIFT);
 }
 
 /**

@@ -548,6 +548,12 @@ void ph_region_unmap(struct ph_region *region);
 void ph_region_get(struct ph_region *region);
 void ph_region_put(struct ph_region *region);
 
+/* Is the heap to be out of reach of all but its program? */
+static inline bool ph_heap_is_secret(const struct ph_heap *heap)
+{
+	return heap->flags & PRIVHEAP_CREATE_F_SECRET;
+}
+
 /* commit.c */
 int ph_commit_pages(struct ph_region *region, unsigned long first,
 		    unsigned long nr, bool backed);

@@ -7,8 +7,9 @@
  * cleared, since what it holds is the process's own. Nobody else ever gets it from
  * here; it goes back to the kernel when the kernel is short of memory, when a heap
  * is compacted, and when the address space ends. A page that somebody else still
- * holds a reference to, get_user_pages() above all, is not kept; and heaps that
- * charge a memory cgroup of their own neither give nor take.
+ * holds a reference to, get_user_pages() above all, is not kept; heaps that
+ * charge a memory cgroup of their own neither give nor take; and secret ones wipe
+ * what they give up, and give it to the kernel.
  *
  * New memory is asked for in blocks, which cost a fraction of single pages: one
  * walk through the allocator and one charge of the memory cgroup for all. A block
@@ -16,6 +17,7 @@
  * back for itself: a heap could otherwise hold a whole block by one page that it
  * is charged for.
  */
+#include <linux/highmem.h>
 #include <linux/log2.h>
 #include <linux/memcontrol.h>
 #include <linux/mm.h>
@@ -171,9 +173,17 @@ bool ph_pool_take(struct ph_heap *heap, struct ph_batch *batch, unsigned int nr,
 	return batch->nr;
 }
 
+static void ph_pool_wipe(struct ph_batch *batch)
+{
+	unsigned int i;
+
+	for (i = batch->next; i < batch->nr; i++)
+		clear_highpage(batch->pages[i]);
+}
+
 /**
  * ph_pool_give - give memory back
- * @heap: what had it, or was to have it
+ * @heap: what had it, or was to have it; if it is a secret one nothing is kept
  * @batch: what of it is left; empty afterwards. Nothing maps these pages
  *
  * Context: May sleep.
@@ -183,8 +193,10 @@ void ph_pool_give(struct ph_heap *heap, struct ph_batch *batch)
 	if (batch->next == batch->nr)
 		return;
 	/* Nobody will take anything out again in an address space that ends. */
-	if (atomic_read(&heap->mm->mm_users) && !heap->cgroup &&
-	    ph_pool_cgroup_has_room(batch->pages[batch->next]))
+	if (unlikely(ph_heap_is_secret(heap)))
+		ph_pool_wipe(batch);
+	else if (atomic_read(&heap->mm->mm_users) && !heap->cgroup &&
+		 ph_pool_cgroup_has_room(batch->pages[batch->next]))
 		ph_pool_push(heap->pool, batch);
 	release_pages(batch->pages + batch->next, batch->nr - batch->next);
 	batch->next = 0;

@@ -166,9 +166,14 @@ static int ph_region_file_mmap(struct file *filp, struct vm_area_struct *vma)
 
 	/*
 	 * VM_MIXEDMAP is for vm_insert_page(), which may set it itself only
-	 * under mmap_lock held for writing.
+	 * under mmap_lock held for writing. Where the pages are secret there are
+	 * none to be had from the mapping, and advice cannot undo that.
 	 */
-	vm_flags_set(vma, VM_DONTCOPY | VM_DONTEXPAND | VM_MIXEDMAP);
+	vm_flags_set(vma, VM_DONTCOPY | VM_DONTEXPAND);
+	if (ph_heap_is_secret(region->heap))
+		vm_flags_set(vma, VM_PFNMAP | VM_IO | VM_DONTDUMP);
+	else
+		vm_flags_set(vma, VM_MIXEDMAP);
 	/* A personality with READ_IMPLIES_EXEC has asked for VM_EXEC, too. */
 	if (!(region->heap->flags & PRIVHEAP_CREATE_F_EXEC))
 		vm_flags_clear(vma, VM_EXEC | VM_MAYEXEC);

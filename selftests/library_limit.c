@@ -5,6 +5,7 @@
  */
 #include <fcntl.h>
 #include <pthread.h>
+#include <sys/uio.h>
 
 #include "kselftest_harness.h"
 #include "library_util.h"
@@ -102,7 +103,7 @@ TEST_F(limit, create_with_bad_options)
 		{ ERROR_INVALID_PARAMETER,
 		  { .cb = sizeof(HEAPDEV_OPTIONS) - 1 } },
 		{ ERROR_INVALID_PARAMETER,
-		  { .cb = sizeof(HEAPDEV_OPTIONS), .Flags = 0x4 } },
+		  { .cb = sizeof(HEAPDEV_OPTIONS), .Flags = 0x80000000 } },
 		{ ERROR_INVALID_PARAMETER,
 		  { .cb = sizeof(HEAPDEV_OPTIONS), .Reserved = 1 } },
 		{ ERROR_INVALID_PARAMETER,
@@ -141,6 +142,38 @@ TEST_F(limit, create_under_cgroup)
 	EXPECT_EQ(16, fill_heap(heap, 0));
 	EXPECT_TRUE(HeapDestroy(heap));
 	close(self->options.CgroupFd);
+}
+
+/* Out of reach even of this process's own look at itself from outside. */
+static ssize_t look_from_outside(void *mem)
+{
+	struct iovec there = { mem, 1 }, here = { (char[1]){ 0 }, 1 };
+
+	return process_vm_readv(getpid(), &here, 1, &there, 1, 0);
+}
+
+TEST_F(limit, create_secret)
+{
+	char *block, *beside, *open;
+	HANDLE heap;
+
+	self->options.Flags = HEAPDEV_CREATE_SECRET;
+	heap = HeapdevCreate(0, 0, 0, &self->options);
+	ASSERT_HEAP(heap);
+	block = HeapAlloc(heap, 0, 500);
+	beside = HeapAlloc(heap, 0, 500);
+	open = HeapAlloc(GetProcessHeap(), 0, 500);
+	ASSERT_TRUE(block && beside && open);
+	memset(block, 1, 500);
+	memset(open, 1, 500);
+	EXPECT_EQ(1, look_from_outside(open));
+	EXPECT_EQ(-1, look_from_outside(block));
+	EXPECT_EQ(EFAULT, errno);
+	EXPECT_TRUE(HeapFree(heap, 0, block));
+	EXPECT_EQ(0, block[0]);
+	EXPECT_EQ(0, block[499]);
+	EXPECT_TRUE(HeapFree(GetProcessHeap(), 0, open));
+	EXPECT_TRUE(HeapDestroy(heap));
 }
 
 TEST_F(limit, set_limits)

@@ -20,7 +20,7 @@ static const char *const scopes[] = {
 
 /* By bit of PRIVHEAP_CREATE_F_*. */
 static const char *const create_flags[] = {
-	"exec", "backed", "cgroup", "guard",
+	"exec", "backed", "cgroup", "guard", NULL, "secret",
 };
 
 /* By PRIVHEAP_STAT_S_*. */

@@ -549,6 +549,11 @@ HEAPDEV_API BOOL WINAPI HeapSummary(HANDLE hHeap, DWORD dwFlags,
 					 * the block would be too much for the
 					 * machine or the memory cgroup */
 #define HEAPDEV_CREATE_CGROUP	0x2U	/* the heap is charged to CgroupFd */
+#define HEAPDEV_CREATE_SECRET	0x4U	/* what it holds is in no core dump and out
+					 * of reach of other processes, and is wiped
+					 * when a block is freed */
+#define HEAPDEV_CREATE_ALL	(HEAPDEV_CREATE_BACKED | HEAPDEV_CREATE_CGROUP | \
+				 HEAPDEV_CREATE_SECRET)
 
 typedef struct _HEAPDEV_OPTIONS {
 	DWORD cb;		/* sizeof(HEAPDEV_OPTIONS), set by the caller */

@@ -220,14 +220,14 @@ list_json() {
 	local serial
 
 	start_keeper
-	serial=$(keep create 0 0 2)
+	serial=$(keep create 0 0 34)
 	[[ $(keep alloc 100000) == [1-9]* ]]
 	succeeds privheap list --json --heap "$serial"
 	echo "$output" > "$temp/list"
 	holds 'length == 1' cat "$temp/list"
 	holds ".[0] | .heap == $serial and .pid == $pid and .uid == 0" cat "$temp/list"
 	holds '.[0] | .command == "keeper" and .state == "live"' cat "$temp/list"
-	holds '.[0] | .flags == ["backed"] and .limit_bytes == null' cat "$temp/list"
+	holds '.[0] | .flags == ["backed", "secret"] and .limit_bytes == null' cat "$temp/list"
 	holds '.[0] | .blocks == 1 and .allocated_bytes == 100000' cat "$temp/list"
 	holds '.[0] | .resident_bytes == .committed_bytes' cat "$temp/list"
 	holds '.[0] | .committed_bytes >= 100000 and .committed_bytes <= .peak_bytes' \

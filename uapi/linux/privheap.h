@@ -141,15 +141,23 @@ struct privheap_info {
  *
  * PRIVHEAP_CREATE_F_GUARD: the heap may have guarded blocks, see
  * PRIVHEAP_IOC_GUARD_ALLOC. No page of it is committed for good.
+ *
+ * PRIVHEAP_CREATE_F_SECRET: what the heap holds is for the program's own
+ * instructions, and system calls that copy. No core dump has it, and nobody can
+ * take hold of its pages, neither another process (ptrace, /proc/PID/mem) nor the
+ * kernel (direct I/O, splice): EFAULT or EIO. Memory is wiped when the block is
+ * freed, and once more before a page goes back to the kernel.
  */
 #define PRIVHEAP_CREATE_F_EXEC		(1U << 0)
 #define PRIVHEAP_CREATE_F_BACKED	(1U << 1)
 #define PRIVHEAP_CREATE_F_CGROUP	(1U << 2)
 #define PRIVHEAP_CREATE_F_GUARD		(1U << 3)
+#define PRIVHEAP_CREATE_F_SECRET	(1U << 5)
 #define PRIVHEAP_CREATE_F_ALL		(PRIVHEAP_CREATE_F_EXEC | \
 					 PRIVHEAP_CREATE_F_BACKED | \
 					 PRIVHEAP_CREATE_F_CGROUP | \
-					 PRIVHEAP_CREATE_F_GUARD)
+					 PRIVHEAP_CREATE_F_GUARD | \
+					 PRIVHEAP_CREATE_F_SECRET)
 
 /*
  * Policies: when a committed page becomes resident, and which others with it. All
