@@ -340,6 +340,8 @@ static int create(struct wish *wish, HANDLE *handle)
 	wish->flags &= CREATE_FLAGS;
 	if (!wish->max_bytes)
 		wish->flags |= HEAP_GROWABLE;
+	else if (wish->initial_bytes > wish->max_bytes)
+		wish->initial_bytes = wish->max_bytes;
 	err = create_in_kernel(wish, &id, handle);
 	if (err)
 		return err;

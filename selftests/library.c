@@ -593,6 +593,31 @@ TEST(create_with_unknown_options)
 	EXPECT_TRUE(HeapDestroy(heap));
 }
 
+/* Memory that was used before comes as it is. */
+TEST(create_zeroing_is_ignored)
+{
+	enum { COUNT = 100, BYTES = 200 };
+	HANDLE heap = HeapCreate(HEAP_ZERO_MEMORY, 0, 0);
+	char *blocks[COUNT], *block;
+	int i, used = 0;
+
+	ASSERT_HEAP(heap);
+	for (i = 0; i < COUNT; i++) {
+		blocks[i] = HeapAlloc(heap, 0, BYTES);
+		ASSERT_NE(NULL, blocks[i]);
+		fill(blocks[i], BYTES, i);
+	}
+	for (i = 1; i < COUNT; i++)
+		ASSERT_TRUE(HeapFree(heap, 0, blocks[i]));
+	for (i = 1; i < COUNT; i++) {
+		block = HeapAlloc(heap, 0, BYTES);
+		ASSERT_NE(NULL, block);
+		used += !is_zero(block, BYTES);
+	}
+	EXPECT_LT(0, used);
+	EXPECT_TRUE(HeapDestroy(heap));
+}
+
 TEST(create_growable_flag_does_not_make_growable)
 {
 	HANDLE heap = HeapCreate(HEAP_GROWABLE, 0, 4 * MIB);
@@ -603,19 +628,47 @@ TEST(create_growable_flag_does_not_make_growable)
 	EXPECT_ERROR(ERROR_NOT_ENOUGH_MEMORY);
 }
 
+/* Even if it is impossible. */
 TEST(create_initial_above_maximum)
 {
+	static const SIZE_T initial[] = {
+		1 * MIB + 1, 10 * MIB, (SIZE_T)1 << 50, SIZE_MAX / 2,
+		SIZE_MAX - 4095, SIZE_MAX,
+	};
+	HEAP_SUMMARY summary;
+	HANDLE heap;
+	SIZE_T i;
+
+	preset_errors();
+	for (i = 0; i < ARRAY_SIZE(initial); i++) {
+		heap = HeapCreate(0, initial[i], 1 * MIB);
+		ASSERT_HEAP(heap);
+		EXPECT_NO_ERROR();
+		summary = summary_of(heap);
+		EXPECT_EQ(1 * MIB, summary.cbMaxReserve);
+		EXPECT_EQ(1 * MIB, summary.cbReserved);
+		EXPECT_EQ(1 * MIB, summary.cbCommitted);
+		EXPECT_TRUE(HeapDestroy(heap));
+	}
+}
+
+TEST(create_reserves_multiples_of_64_kib)
+{
+	static const SIZE_T initial[] = { 0, 1, 64 * KIB, 64 * KIB + 1, MIB };
+	SIZE_T page = sysconf(_SC_PAGESIZE), i, committed;
 	HEAP_SUMMARY summary;
 	HANDLE heap;
 
-	preset_errors();
-	heap = HeapCreate(0, 10 * MIB, 1 * MIB);
-	ASSERT_HEAP(heap);
-	EXPECT_NO_ERROR();
-	summary = summary_of(heap);
-	EXPECT_EQ(1 * MIB, summary.cbMaxReserve);
-	EXPECT_EQ(1 * MIB, summary.cbReserved);
-	EXPECT_LE(summary.cbCommitted, 1 * MIB);
+	for (i = 0; i < ARRAY_SIZE(initial); i++) {
+		heap = HeapCreate(0, initial[i], 0);
+		ASSERT_HEAP(heap);
+		summary = summary_of(heap);
+		committed = (initial[i] + page - 1) / page * page;
+		EXPECT_EQ(committed ? committed : page, summary.cbCommitted);
+		EXPECT_EQ(0, summary.cbReserved % (64 * KIB));
+		EXPECT_LE(committed, summary.cbReserved);
+		EXPECT_TRUE(HeapDestroy(heap));
+	}
 }
 
 TEST(create_maximum_below_page)

@@ -291,6 +291,10 @@ TEST(fixed_heap)
 	EXPECT_ERROR(ERROR_NOT_ENOUGH_MEMORY);
 	EXPECT_EQ(NULL, HeapdevCreateDebug(0, (SIZE_T)1 << 50, 0, "hpa"));
 	EXPECT_ERROR(ERROR_NOT_ENOUGH_MEMORY);
+	/* An initial size above the maximum is lowered to it, as elsewhere. */
+	EXPECT_NE(NULL, HeapdevCreateDebug(0, (SIZE_T)1 << 50, MIB, "hpa"));
+	EXPECT_NE(NULL, HeapdevCreateDebug(0, SIZE_MAX, MIB, "light"));
+	EXPECT_NO_ERROR();
 }
 
 /* A freed address is not another block's as long as the quarantine lasts. */
