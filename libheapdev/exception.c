@@ -15,19 +15,6 @@
 
 #define MAX_HANDLERS	64
 
-_Static_assert(sizeof(EXCEPTION_RECORD) == 152, "EXCEPTION_RECORD");
-_Static_assert(offsetof(EXCEPTION_RECORD, ExceptionCode) == 0, "ExceptionCode");
-_Static_assert(offsetof(EXCEPTION_RECORD, ExceptionFlags) == 4,
-	       "ExceptionFlags");
-_Static_assert(offsetof(EXCEPTION_RECORD, ExceptionRecord) == 8,
-	       "ExceptionRecord");
-_Static_assert(offsetof(EXCEPTION_RECORD, ExceptionAddress) == 16,
-	       "ExceptionAddress");
-_Static_assert(offsetof(EXCEPTION_RECORD, NumberParameters) == 24,
-	       "NumberParameters");
-_Static_assert(offsetof(EXCEPTION_RECORD, ExceptionInformation) == 32,
-	       "ExceptionInformation");
-
 struct handler {
 	PVECTORED_EXCEPTION_HANDLER function;
 	uintptr_t cookie;	/* what the program knows it by; never reused */

@@ -14,15 +14,6 @@
 #define COMPATIBILITY_STANDARD		0
 #define COMPATIBILITY_FRONT_END		2
 
-_Static_assert(sizeof(HEAP_SUMMARY) == 40, "HEAP_SUMMARY");
-_Static_assert(offsetof(HEAP_SUMMARY, cb) == 0, "cb");
-_Static_assert(offsetof(HEAP_SUMMARY, cbAllocated) == 8, "cbAllocated");
-_Static_assert(offsetof(HEAP_SUMMARY, cbCommitted) == 16, "cbCommitted");
-_Static_assert(offsetof(HEAP_SUMMARY, cbReserved) == 24, "cbReserved");
-_Static_assert(offsetof(HEAP_SUMMARY, cbMaxReserve) == 32, "cbMaxReserve");
-_Static_assert(sizeof(HEAP_OPTIMIZE_RESOURCES_INFORMATION) == 8,
-	       "HEAP_OPTIMIZE_RESOURCES_INFORMATION");
-
 /* Small blocks that were seen, by their length in units of alignment. */
 struct census {
 	uint8_t blocks[FRONT_END_MAX_BYTES / MEMORY_ALLOCATION_ALIGNMENT + 1];

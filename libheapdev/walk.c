@@ -10,25 +10,6 @@
 #define LAST_REGION_INDEX	63
 #define OWN_REGION_INDEX	64
 
-_Static_assert(sizeof(PROCESS_HEAP_ENTRY) == 40, "PROCESS_HEAP_ENTRY");
-_Static_assert(offsetof(PROCESS_HEAP_ENTRY, lpData) == 0, "lpData");
-_Static_assert(offsetof(PROCESS_HEAP_ENTRY, cbData) == 8, "cbData");
-_Static_assert(offsetof(PROCESS_HEAP_ENTRY, cbOverhead) == 12, "cbOverhead");
-_Static_assert(offsetof(PROCESS_HEAP_ENTRY, iRegionIndex) == 13,
-	       "iRegionIndex");
-_Static_assert(offsetof(PROCESS_HEAP_ENTRY, wFlags) == 14, "wFlags");
-_Static_assert(offsetof(PROCESS_HEAP_ENTRY, Block.hMem) == 16, "hMem");
-_Static_assert(offsetof(PROCESS_HEAP_ENTRY, Block.dwReserved) == 24,
-	       "dwReserved");
-_Static_assert(offsetof(PROCESS_HEAP_ENTRY, Region.dwCommittedSize) == 16,
-	       "dwCommittedSize");
-_Static_assert(offsetof(PROCESS_HEAP_ENTRY, Region.dwUnCommittedSize) == 20,
-	       "dwUnCommittedSize");
-_Static_assert(offsetof(PROCESS_HEAP_ENTRY, Region.lpFirstBlock) == 24,
-	       "lpFirstBlock");
-_Static_assert(offsetof(PROCESS_HEAP_ENTRY, Region.lpLastBlock) == 32,
-	       "lpLastBlock");
-
 static const WORD flags_of_kind[] = {
 	[PRIVHEAP_ENTRY_REGION] = PROCESS_HEAP_REGION,
 	[PRIVHEAP_ENTRY_BLOCK] = PROCESS_HEAP_ENTRY_BUSY,
