@@ -14,6 +14,7 @@
 static struct {
 	unsigned int count;
 	EXCEPTION_RECORD record;
+	PCONTEXT context;
 	DWORD last_error;
 	char order[8];	/* a letter for each handler or filter that was asked */
 } seen;
@@ -21,6 +22,7 @@ static struct {
 static void note(PEXCEPTION_POINTERS info, char letter)
 {
 	seen.record = *info->ExceptionRecord;
+	seen.context = info->ContextRecord;
 	seen.last_error = GetLastError();
 	if (seen.count < sizeof(seen.order) - 1)
 		seen.order[seen.count++] = letter;
@@ -242,6 +244,7 @@ TEST_F(raise, handler_that_continues)
 	EXPECT_STREQ("c", seen.order);
 	EXPECT_EQ(ERROR_NOT_ENOUGH_MEMORY, seen.last_error);
 	EXPECT_RECORD(seen.record, STATUS_NO_MEMORY, TOO_MUCH);
+	EXPECT_EQ(NULL, seen.context);
 	EXPECT_EQ(NULL, HeapReAlloc(self->heap, variant->flags,
 				    self->block + 1, 50));
 	EXPECT_ERROR(ERROR_INVALID_PARAMETER);

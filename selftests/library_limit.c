@@ -65,6 +65,81 @@ TEST_F(limit, create_with_limits)
 	EXPECT_TRUE(HeapDestroy(heap));
 }
 
+/* What is promised at creation is charged at creation. */
+TEST_F(limit, create_with_initial_size_above_limit)
+{
+	HANDLE heap;
+
+	EXPECT_EQ(NULL, HeapdevCreate(0, 2 * MIB, 0, &self->options));
+	EXPECT_ERROR(ERROR_NOT_ENOUGH_MEMORY);
+	EXPECT_EQ(NULL, HeapdevCreate(HEAP_GENERATE_EXCEPTIONS, 2 * MIB, 4 * MIB,
+				      &self->options));
+	EXPECT_ERROR(ERROR_NOT_ENOUGH_MEMORY);
+	EXPECT_EQ(1, GetProcessHeaps(0, NULL));
+	heap = HeapdevCreate(0, MIB, 4 * MIB, &self->options);
+	ASSERT_HEAP(heap);
+	EXPECT_EQ(MIB, summary_of(heap).cbCommitted);
+	/* There is nothing left but what it has. */
+	EXPECT_EQ(16, fill_heap(heap, 0));
+	EXPECT_ERROR(ERROR_NOT_ENOUGH_MEMORY);
+	EXPECT_TRUE(HeapDestroy(heap));
+}
+
+/* A heap that grows can become as large as its limit, if it has one. */
+TEST_F(limit, summary_tells_limit)
+{
+	HANDLE heap = HeapdevCreate(0, 0, 0, &self->options);
+	HEAP_SUMMARY summary;
+
+	ASSERT_HEAP(heap);
+	EXPECT_EQ(MIB, summary_of(heap).cbMaxReserve);
+	self->limits.HardBytes = MIB / 2;
+	ASSERT_TRUE(HeapdevSetLimits(heap, HEAPDEV_LIMIT_HARD, &self->limits));
+	EXPECT_EQ(MIB / 2, summary_of(heap).cbMaxReserve);
+	/* Reserved may be more, and each is at most as large as the next. */
+	fill_heap(heap, 0);
+	summary = summary_of(heap);
+	EXPECT_LE(summary.cbAllocated, summary.cbCommitted);
+	EXPECT_LE(summary.cbCommitted, MIB / 2);
+	EXPECT_LE(summary.cbCommitted, summary.cbReserved);
+	EXPECT_LE(summary.cbReserved, summary.cbMaxReserve);
+}
+
+/* To a program a limit is that there is no memory. */
+TEST_F(limit, limit_raises_exception)
+{
+	HANDLE heap = HeapdevCreate(HEAP_GENERATE_EXCEPTIONS, 0, 0,
+				    &self->options);
+	volatile unsigned int nr = 0;
+	EXCEPTION_RECORD record = { 0 };
+	char *volatile block = NULL;
+
+	ASSERT_HEAP(heap);
+	HEAPDEV_TRY {
+		for (;; nr++)
+			block = HeapAlloc(heap, 0, BLOCK_BYTES);
+	} HEAPDEV_EXCEPT {
+		record = *HEAPDEV_EXCEPTION;
+	} HEAPDEV_END
+	EXPECT_EQ(16, nr);
+	EXPECT_EQ(STATUS_NO_MEMORY, record.ExceptionCode);
+	EXPECT_EQ(BLOCK_BYTES, record.ExceptionInformation[0]);
+	EXPECT_ERROR(ERROR_NOT_ENOUGH_MEMORY);
+	record.ExceptionCode = 0;
+	HEAPDEV_TRY {
+		HeapReAlloc(heap, HEAP_ZERO_MEMORY, block, 2 * BLOCK_BYTES);
+	} HEAPDEV_EXCEPT {
+		record = *HEAPDEV_EXCEPTION;
+	} HEAPDEV_END
+	EXPECT_EQ(STATUS_NO_MEMORY, record.ExceptionCode);
+	EXPECT_ERROR(ERROR_NOT_ENOUGH_MEMORY);
+	EXPECT_EQ(BLOCK_BYTES, HeapSize(heap, 0, block));
+	/* What is given back can be had again. */
+	EXPECT_TRUE(HeapFree(heap, 0, block));
+	EXPECT_NE(NULL, HeapAlloc(heap, 0, BLOCK_BYTES));
+	EXPECT_NO_ERROR();
+}
+
 TEST_F(limit, create_without_options)
 {
 	HANDLE heap = HeapdevCreate(0, 0, MIB, NULL);
@@ -223,6 +298,8 @@ TEST_F(limit, limits_of_process)
 	EXPECT_EQ(MIB, self->limits.HardBytes);
 	EXPECT_GE(MIB, self->limits.UsageBytes);
 	EXPECT_LT(MIB - BLOCK_BYTES, self->limits.UsageBytes);
+	EXPECT_EQ(NULL, HeapCreate(0, 2 * BLOCK_BYTES, 0));
+	EXPECT_ERROR(ERROR_NOT_ENOUGH_MEMORY);
 }
 
 /* The callback */

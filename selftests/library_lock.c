@@ -14,7 +14,7 @@
 
 enum call {
 	CALL_ALLOC, CALL_REALLOC, CALL_FREE, CALL_SIZE, CALL_VALIDATE,
-	CALL_WALK, CALL_COMPACT, CALL_LOCK, CALL_QUERY, CALL_SUMMARY,
+	CALL_WALK, CALL_COMPACT, CALL_LOCK, CALL_QUERY, CALL_SET, CALL_SUMMARY,
 	CALL_DESTROY,
 };
 
@@ -36,6 +36,7 @@ FIXTURE_VARIANT_ADD(locked, walk) { .call = CALL_WALK };
 FIXTURE_VARIANT_ADD(locked, compact) { .call = CALL_COMPACT };
 FIXTURE_VARIANT_ADD(locked, lock) { .call = CALL_LOCK };
 FIXTURE_VARIANT_ADD(locked, query) { .call = CALL_QUERY };
+FIXTURE_VARIANT_ADD(locked, set) { .call = CALL_SET };
 FIXTURE_VARIANT_ADD(locked, summary) { .call = CALL_SUMMARY };
 FIXTURE_VARIANT_ADD(locked, destroy) { .call = CALL_DESTROY };
 
@@ -62,6 +63,7 @@ struct caller {
 	HANDLE heap;
 	char *block;
 	DWORD flags;
+	pthread_barrier_t *used;	/* passed twice when the heap was used */
 	pid_t tid;	/* (atomic) set just before the call */
 	bool done;	/* (atomic) */
 	bool success;
@@ -86,6 +88,14 @@ static bool query(HANDLE heap)
 
 	return HeapQueryInformation(heap, HeapCompatibilityInformation, &value,
 				    sizeof(value), NULL);
+}
+
+static bool set_front_end(HANDLE heap)
+{
+	ULONG value = 2;
+
+	return HeapSetInformation(heap, HeapCompatibilityInformation, &value,
+				  sizeof(value));
 }
 
 static bool summarize(HANDLE heap)
@@ -119,6 +129,8 @@ static bool make_call(const struct caller *caller)
 		return lock_and_unlock(heap);
 	case CALL_QUERY:
 		return query(heap);
+	case CALL_SET:
+		return set_front_end(heap);
 	case CALL_SUMMARY:
 		return summarize(heap);
 	case CALL_DESTROY:
@@ -127,10 +139,27 @@ static bool make_call(const struct caller *caller)
 	return false;
 }
 
+/* So that whatever is kept for a thread is there. */
+static void use_heap(const struct caller *caller)
+{
+	enum { COUNT = 200 };
+	char *blocks[COUNT];
+	int i;
+
+	for (i = 0; i < COUNT; i++)
+		blocks[i] = HeapAlloc(caller->heap, 0, i % 100);
+	for (i = 0; i < COUNT; i++)
+		HeapFree(caller->heap, 0, blocks[i]);
+	pthread_barrier_wait(caller->used);
+	pthread_barrier_wait(caller->used);
+}
+
 static void *run_caller(void *arg)
 {
 	struct caller *caller = arg;
 
+	if (caller->used)
+		use_heap(caller);
 	SetLastError(ERROR_PATTERN);
 	__atomic_store_n(&caller->tid, syscall(SYS_gettid), __ATOMIC_RELEASE);
 	caller->success = make_call(caller);
@@ -212,6 +241,42 @@ TEST_F(locked, waiter_of_destroyed_heap)
 		  ERROR_INVALID_HANDLE, caller.error);
 	EXPECT_FALSE(HeapUnlock(self->heap));
 	EXPECT_ERROR(ERROR_INVALID_HANDLE);
+}
+
+/*
+ * On Windows small blocks come without the lock once the front end is enabled. Here
+ * who has the lock has the heap, also if the other thread used it before.
+ */
+TEST(call_of_other_thread_waits_with_front_end)
+{
+	pthread_barrier_t used;
+	struct caller caller;
+	enum call call;
+
+	pthread_barrier_init(&used, NULL, 2);
+	for (call = CALL_ALLOC; call < CALL_DESTROY; call++) {
+		caller = (struct caller){
+			.call = call,
+			.heap = HeapCreate(0, 0, 0),
+			.used = &used,
+		};
+		ASSERT_HEAP(caller.heap);
+		ASSERT_TRUE(set_front_end(caller.heap));
+		caller.block = HeapAlloc(caller.heap, 0, 100);
+		ASSERT_NE(NULL, caller.block);
+		ASSERT_EQ(0, pthread_create(&caller.thread, NULL, run_caller,
+					    &caller));
+		pthread_barrier_wait(&used);
+		ASSERT_TRUE(HeapLock(caller.heap));
+		pthread_barrier_wait(&used);
+		EXPECT_TRUE(is_blocked(&caller)) {
+			TH_LOG("call %d", call);
+		}
+		EXPECT_TRUE(HeapUnlock(caller.heap));
+		ASSERT_EQ(0, pthread_join(caller.thread, NULL));
+		EXPECT_TRUE(caller.success);
+		EXPECT_TRUE(HeapDestroy(caller.heap));
+	}
 }
 
 /* Were one of them to wait, it would wait for ever. */

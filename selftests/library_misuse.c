@@ -9,6 +9,36 @@
 #include "kselftest_harness.h"
 #include "library_util.h"
 
+/* All that a walk through a heap tells, to be compared. */
+struct image {
+	PROCESS_HEAP_ENTRY entries[64];
+	unsigned int count;
+	DWORD error;	/* at the end of the walk */
+};
+
+static struct image image_of(HANDLE heap)
+{
+	PROCESS_HEAP_ENTRY entry = { 0 };
+	struct image image;
+
+	memset(&image, 0, sizeof(image));
+	while (image.count < ARRAY_SIZE(image.entries) && HeapWalk(heap, &entry))
+		image.entries[image.count++] = entry;
+	image.error = GetLastError();
+	preset_errors();
+	return image;
+}
+
+/* Nothing in the heap is another than it was. */
+static bool is_intact(HANDLE heap, const struct image *before)
+{
+	struct image now = image_of(heap);
+
+	return HeapValidate(heap, 0, NULL) && now.count &&
+	       now.error == ERROR_NO_MORE_ITEMS &&
+	       !memcmp(&now, before, sizeof(now));
+}
+
 /* Pointers that are no blocks of the heap */
 
 static char static_bytes[64];
@@ -25,7 +55,16 @@ FIXTURE(pointer) {
 	HANDLE heap, other;
 	char *first, *block, *large, *other_block;
 	char *wrong;
+	struct image image, other_image;
 };
+
+/* What a call said, and that the heaps are as they were. */
+#define EXPECT_REFUSED(code)						\
+	do {								\
+		EXPECT_ERROR(code);					\
+		EXPECT_TRUE(is_intact(self->heap, &self->image));	\
+		EXPECT_TRUE(is_intact(self->other, &self->other_image)); \
+	} while (0)
 
 #define BLOCK_BYTES	100
 #define LARGE_BYTES	(300 * KIB)
@@ -163,11 +202,12 @@ FIXTURE_SETUP(pointer)
 	self->wrong = wrong_pointer(variant->kind, self);
 	ASSERT_NE(NULL, self->wrong);
 	EXPECT_NO_ERROR();
+	self->image = image_of(self->heap);
+	self->other_image = image_of(self->other);
 }
 
 FIXTURE_TEARDOWN(pointer)
 {
-	EXPECT_TRUE(HeapValidate(self->heap, 0, NULL));
 	EXPECT_EQ(BLOCK_BYTES, HeapSize(self->heap, 0, self->block));
 	EXPECT_EQ(LARGE_BYTES, HeapSize(self->heap, 0, self->large));
 	EXPECT_EQ(BLOCK_BYTES, HeapSize(self->other, 0, self->other_block));
@@ -181,36 +221,40 @@ FIXTURE_TEARDOWN(pointer)
 TEST_F(pointer, free_wrong)
 {
 	EXPECT_FALSE(HeapFree(self->heap, 0, self->wrong));
-	EXPECT_ERROR(ERROR_INVALID_PARAMETER);
+	EXPECT_REFUSED(ERROR_INVALID_PARAMETER);
 	EXPECT_FALSE(HeapFree(self->heap, HEAP_GENERATE_EXCEPTIONS |
 			      HEAP_NO_SERIALIZE, self->wrong));
-	EXPECT_ERROR(ERROR_INVALID_PARAMETER);
+	EXPECT_REFUSED(ERROR_INVALID_PARAMETER);
 }
 
 TEST_F(pointer, realloc_wrong)
 {
 	EXPECT_EQ(NULL, HeapReAlloc(self->heap, 0, self->wrong, 50));
-	EXPECT_ERROR(ERROR_INVALID_PARAMETER);
+	EXPECT_REFUSED(ERROR_INVALID_PARAMETER);
 	EXPECT_EQ(NULL, HeapReAlloc(self->heap, HEAP_ZERO_MEMORY, self->wrong,
 				    50 * KIB));
-	EXPECT_ERROR(ERROR_INVALID_PARAMETER);
+	EXPECT_REFUSED(ERROR_INVALID_PARAMETER);
 	EXPECT_EQ(NULL, HeapReAlloc(self->heap, HEAP_REALLOC_IN_PLACE_ONLY,
 				    self->wrong, 0));
-	EXPECT_ERROR(ERROR_INVALID_PARAMETER);
+	EXPECT_REFUSED(ERROR_INVALID_PARAMETER);
+	/* As under Wine, a size that cannot be counts for more. */
+	EXPECT_EQ(NULL, HeapReAlloc(self->heap, HEAP_NO_SERIALIZE, self->wrong,
+				    SIZE_MAX));
+	EXPECT_REFUSED(ERROR_NOT_ENOUGH_MEMORY);
 }
 
 TEST_F(pointer, size_of_wrong)
 {
 	EXPECT_EQ(NO_SIZE, HeapSize(self->heap, 0, self->wrong));
-	EXPECT_ERROR(ERROR_INVALID_PARAMETER);
+	EXPECT_REFUSED(ERROR_INVALID_PARAMETER);
 	EXPECT_EQ(NO_SIZE, HeapSize(self->heap, 0, NULL));
-	EXPECT_ERROR(ERROR_INVALID_PARAMETER);
+	EXPECT_REFUSED(ERROR_INVALID_PARAMETER);
 }
 
 TEST_F(pointer, validate_wrong)
 {
 	EXPECT_FALSE(HeapValidate(self->heap, 0, self->wrong));
-	EXPECT_NO_ERROR();
+	EXPECT_REFUSED(ERROR_PATTERN);
 }
 
 /* Handles that are no heaps */
@@ -223,6 +267,7 @@ enum handle {
 FIXTURE(handle) {
 	HANDLE heap, wrong;
 	char *block;
+	struct image image;
 };
 
 FIXTURE_VARIANT(handle) {
@@ -289,12 +334,12 @@ FIXTURE_SETUP(handle)
 	ASSERT_NE(NULL, self->block);
 	self->wrong = wrong_handle(variant->kind, self->heap, self->block);
 	ASSERT_NE(self->heap, self->wrong);
-	preset_errors();
+	self->image = image_of(self->heap);
 }
 
 FIXTURE_TEARDOWN(handle)
 {
-	EXPECT_TRUE(HeapValidate(self->heap, 0, NULL));
+	EXPECT_TRUE(is_intact(self->heap, &self->image));
 	EXPECT_EQ(64, HeapSize(self->heap, 0, self->block));
 	EXPECT_TRUE(HeapDestroy(self->heap));
 }
@@ -374,6 +419,25 @@ TEST_F(handle, information)
 					HeapCompatibilityInformation, &value,
 					sizeof(value)));
 	EXPECT_ERROR(ERROR_INVALID_HANDLE);
+}
+
+/* Where NULL means all heaps. */
+TEST_F(handle, information_for_all)
+{
+	HEAP_OPTIMIZE_RESOURCES_INFORMATION optimize = {
+		.Version = HEAP_OPTIMIZE_RESOURCES_CURRENT_VERSION,
+	};
+	DWORD error = self->wrong ? ERROR_INVALID_HANDLE : ERROR_PATTERN;
+
+	EXPECT_EQ(!self->wrong,
+		  HeapSetInformation(self->wrong, HeapOptimizeResources,
+				     &optimize, sizeof(optimize)));
+	EXPECT_ERROR(error);
+	EXPECT_EQ(!self->wrong,
+		  HeapSetInformation(self->wrong,
+				     HeapEnableTerminationOnCorruption, NULL,
+				     0));
+	EXPECT_ERROR(error);
 }
 
 /* NULL is the one that is no mistake. */

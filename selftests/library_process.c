@@ -6,11 +6,17 @@
 #include <fcntl.h>
 #include <pthread.h>
 #include <signal.h>
+#include <sys/prctl.h>
 #include <sys/stat.h>
 #include <sys/time.h>
 
 #include "kselftest_harness.h"
 #include "library_util.h"
+
+#ifndef PR_SET_MDWE
+#define PR_SET_MDWE			65
+#define PR_MDWE_REFUSE_EXEC_GAIN	1
+#endif
 
 /* Opening the device */
 
@@ -72,6 +78,38 @@ TEST(create_on_another_device)
 	setenv("HEAPDEV_DEVICE", "/tmp", 1);
 	EXPECT_EQ(NULL, HeapCreate(0, 0, 0));
 	EXPECT_ERROR(ERROR_NOT_SUPPORTED);
+}
+
+/* A process may give up memory that is written and executed; Linux 6.3 and later. */
+static int create_executable_heap(void *arg)
+{
+	bool refused = !prctl(PR_SET_MDWE, PR_MDWE_REFUSE_EXEC_GAIN, 0, 0, 0);
+	SIZE_T max_bytes;
+	HANDLE heap;
+
+	(void)arg;
+	for (max_bytes = 0; max_bytes <= MIB; max_bytes += MIB) {
+		SetLastError(0);
+		heap = HeapCreate(HEAP_CREATE_ENABLE_EXECUTE |
+				  HEAP_GENERATE_EXCEPTIONS, 0, max_bytes);
+		if (refused != !heap)
+			return 2;
+		if (refused && GetLastError() != ERROR_ACCESS_DENIED)
+			return 3;
+		if (!HeapDestroy(heap))
+			return 4;
+	}
+	/* Only that was refused, and nothing is left of it. */
+	return HeapCreate(0, 0, 0) && GetProcessHeaps(0, NULL) == 2 ? 0 : 5;
+}
+
+TEST(create_executable_where_that_is_refused)
+{
+	struct outcome outcome = run_in_child(create_executable_heap, NULL);
+
+	EXPECT_TRUE(ended_well(&outcome)) {
+		TH_LOG("child: status %#x", outcome.status);
+	}
 }
 
 TEST(create_without_descriptors)
@@ -203,6 +241,34 @@ TEST(process_heap_grows)
 	EXPECT_EQ(NO_SIZE, summary_of(GetProcessHeap()).cbMaxReserve);
 }
 
+static void *use_process_heap(void *arg)
+{
+	HANDLE heap = GetProcessHeap();
+	char *block = HeapAlloc(heap, HEAP_NO_SERIALIZE, 100);
+
+	(void)arg;
+	block = HeapReAlloc(heap, HEAP_NO_SERIALIZE, block, 200);
+	return (void *)(uintptr_t)
+		(HeapSize(heap, HEAP_NO_SERIALIZE, block) == 200 &&
+		 HeapValidate(heap, HEAP_NO_SERIALIZE, NULL) &&
+		 HeapFree(heap, HEAP_NO_SERIALIZE, block));
+}
+
+/* It has a lock, which the flag skips here, too: else the thread would wait. */
+TEST(process_heap_without_serialization)
+{
+	pthread_t thread;
+	void *good;
+
+	EXPECT_FALSE(HeapUnlock(GetProcessHeap()));
+	EXPECT_EQ(ERROR_NOT_OWNER, GetLastError());
+	ASSERT_TRUE(HeapLock(GetProcessHeap()));
+	ASSERT_EQ(0, pthread_create(&thread, NULL, use_process_heap, NULL));
+	ASSERT_EQ(0, pthread_join(thread, &good));
+	EXPECT_NE(NULL, good);
+	EXPECT_TRUE(HeapUnlock(GetProcessHeap()));
+}
+
 /* It counts although nobody asked for it before. */
 TEST(list_of_fresh_process)
 {
@@ -248,6 +314,9 @@ TEST(list_too_short)
 	EXPECT_EQ(heap, list[1]);
 	EXPECT_EQ(NULL, list[2]);
 	EXPECT_EQ(3, GetProcessHeaps(0, NULL));
+	list[0] = NULL;
+	EXPECT_EQ(3, GetProcessHeaps(0, list));
+	EXPECT_EQ(NULL, list[0]);
 	EXPECT_NO_ERROR();
 	EXPECT_EQ(0, GetProcessHeaps(2, NULL));
 	EXPECT_ERROR(ERROR_INVALID_PARAMETER);
@@ -296,6 +365,7 @@ static int check_refused(HANDLE heap, char *block)
 {
 	HEAP_SUMMARY summary = { .cb = sizeof(summary) };
 	PROCESS_HEAP_ENTRY entry = { 0 };
+	ULONG value = 2;
 
 	SetLastError(0);
 	if (HeapAlloc(heap, 0, 10) || GetLastError() != 6)
@@ -326,6 +396,17 @@ static int check_refused(HANDLE heap, char *block)
 	SetLastError(0);
 	if (HeapWalk(heap, &entry) || GetLastError() != 6)
 		return 19;
+	SetLastError(0);
+	if (HeapCompact(heap, 0) || GetLastError() != 6)
+		return 25;
+	SetLastError(0);
+	if (HeapSetInformation(heap, HeapCompatibilityInformation, &value,
+			       sizeof(value)) || GetLastError() != 6)
+		return 26;
+	SetLastError(0);
+	if (HeapQueryInformation(heap, HeapCompatibilityInformation, &value,
+				 sizeof(value), NULL) || GetLastError() != 6)
+		return 27;
 	return 0;
 }
 
@@ -430,6 +511,51 @@ TEST_F(fork, grandchildren)
 	EXPECT_TRUE(ended_well(&outcome)) {
 		TH_LOG("child: status %#x", outcome.status);
 	}
+}
+
+static int read_byte(void *block)
+{
+	return *(volatile char *)block;
+}
+
+/* What the parent has is not there at all. */
+TEST_F(fork, memory_is_not_inherited)
+{
+	struct outcome outcome = run_in_child(read_byte, self->family.block);
+
+	EXPECT_TRUE(ended_by(&outcome, SIGSEGV));
+}
+
+static LONG WINAPI filter_continues(PEXCEPTION_POINTERS info)
+{
+	(void)info;
+	return EXCEPTION_CONTINUE_EXECUTION;
+}
+
+static int raise_and_misuse(void *arg)
+{
+	HANDLE heap = HeapCreate(HEAP_GENERATE_EXCEPTIONS, 0, 0);
+
+	if (HeapAlloc(heap, 0, SIZE_MAX) ||
+	    GetLastError() != ERROR_NOT_ENOUGH_MEMORY)
+		return 40;
+	HeapFree(heap, 0, arg);
+	return 41;
+}
+
+/* What the program has decided for all heaps holds for those of the child. */
+TEST_F(fork, settings_are_inherited)
+{
+	struct outcome outcome;
+
+	SetUnhandledExceptionFilter(filter_continues);
+	ASSERT_TRUE(HeapSetInformation(NULL, HeapEnableTerminationOnCorruption,
+				       NULL, 0));
+	outcome = run_in_child(raise_and_misuse, self->family.block);
+	EXPECT_TRUE(ended_by(&outcome, SIGABRT)) {
+		TH_LOG("child: status %#x", outcome.status);
+	}
+	EXPECT_EQ(1, count_lines(outcome.text));
 }
 
 static int leave_at_once(void *arg)

@@ -3,6 +3,8 @@
  * The library: walking through a heap, compacting it, and what Windows derives
  * from the blocks that live in one.
  */
+#include <heapdev-admin.h>
+
 #include "kselftest_harness.h"
 #include "library_util.h"
 
@@ -451,6 +453,162 @@ TEST(walk_many_regions)
 	EXPECT_LT(4, count);
 	EXPECT_EQ(200, count_entries(&walk, PROCESS_HEAP_ENTRY_BUSY));
 	EXPECT_SOUND(&walk, heap);
+}
+
+/* Up to the threshold a block lies in a region, beyond it in one of its own. */
+TEST(walk_threshold)
+{
+	static const SIZE_T around[] = {
+		FIXED_BLOCK_MAX - 1, FIXED_BLOCK_MAX, FIXED_BLOCK_MAX + 1,
+		FIXED_BLOCK_MAX + 16, MIB - 1, MIB,
+	};
+	HANDLE heap = HeapCreate(0, 0, 0);
+	const PROCESS_HEAP_ENTRY *entry;
+	struct walk walk;
+	char *block;
+	size_t i;
+
+	ASSERT_HEAP(heap);
+	for (i = 0; i < ARRAY_SIZE(around); i++) {
+		block = HeapAlloc(heap, 0, around[i]);
+		ASSERT_NE(NULL, block);
+		walk_heap(&walk, heap);
+		EXPECT_SOUND(&walk, heap);
+		entry = find_busy(&walk, block);
+		ASSERT_NE(NULL, entry);
+		EXPECT_EQ(around[i], entry->cbData);
+		EXPECT_EQ(around[i] > FIXED_BLOCK_MAX,
+			  entry->iRegionIndex == 64);
+		free(walk.entries);
+	}
+}
+
+/*
+ * Heaps that are larger than the memory: what is committed has to fit into the
+ * limit of the system, but nothing is touched.
+ */
+
+#define GIB	(1024 * MIB)
+
+FIXTURE(huge) {
+	struct heapdev_admin *admin;
+	uint64_t limit_bytes;
+	struct walk walk;
+};
+
+static int set_system_limit(struct heapdev_admin *admin, uint64_t bytes)
+{
+	const struct heapdev_admin_change change = {
+		.fields = HEAPDEV_ADMIN_SET_HARD,
+		.hard_bytes = bytes,
+	};
+
+	return heapdev_admin_set_limit(admin, PRIVHEAP_SCOPE_SYSTEM, 0,
+				       &change);
+}
+
+FIXTURE_SETUP(huge)
+{
+	const struct heapdev_admin_limit *limit;
+
+	ASSERT_EQ(0, heapdev_admin_open(&self->admin));
+	ASSERT_EQ(0, heapdev_admin_get_limit(self->admin, PRIVHEAP_SCOPE_SYSTEM,
+					     0, &limit));
+	self->limit_bytes = limit->hard_bytes;
+	ASSERT_EQ(0, set_system_limit(self->admin, UINT64_MAX));
+}
+
+FIXTURE_TEARDOWN(huge)
+{
+	EXPECT_EQ(0, set_system_limit(self->admin, self->limit_bytes));
+	heapdev_admin_close(self->admin);
+}
+
+/* A size that a DWORD cannot tell is the largest that it can. */
+TEST_F(huge, block_above_4_gib)
+{
+	HANDLE heap = HeapCreate(0, 0, 0);
+	const PROCESS_HEAP_ENTRY *entry;
+	char *exact, *block;
+
+	ASSERT_HEAP(heap);
+	exact = HeapAlloc(heap, 0, 4 * GIB - 1);
+	block = HeapAlloc(heap, 0, 5 * GIB + 123);
+	ASSERT_NE(NULL, exact);
+	ASSERT_NE(NULL, block);
+	block[5 * GIB + 122] = 77;
+	walk_heap(&self->walk, heap);
+	EXPECT_SOUND(&self->walk, heap);
+	entry = find_busy(&self->walk, exact);
+	ASSERT_NE(NULL, entry);
+	EXPECT_EQ(0xffffffff, entry->cbData);
+	entry = find_busy(&self->walk, block);
+	ASSERT_NE(NULL, entry);
+	EXPECT_EQ(0xffffffff, entry->cbData);
+	EXPECT_EQ(64, entry->iRegionIndex);
+	EXPECT_EQ(4 * GIB - 1, HeapSize(heap, 0, exact));
+	EXPECT_EQ(5 * GIB + 123, HeapSize(heap, 0, block));
+	EXPECT_EQ(9 * GIB + 122, summary_of(heap).cbAllocated);
+	EXPECT_EQ(77, block[5 * GIB + 122]);
+	EXPECT_TRUE(HeapDestroy(heap));
+}
+
+TEST_F(huge, region_above_4_gib)
+{
+	enum { BYTES = 0xFE000, COUNT = 4300 };
+	const PROCESS_HEAP_ENTRY *region, *rest;
+	HANDLE heap = HeapCreate(0, 0, 9 * GIB);
+	int i;
+
+	ASSERT_HEAP(heap);
+	walk_heap(&self->walk, heap);
+	ASSERT_EQ(3, self->walk.count);
+	region = &self->walk.entries[0];
+	rest = &self->walk.entries[2];
+	EXPECT_EQ(0xffffffff, region->Region.dwUnCommittedSize);
+	EXPECT_EQ((char *)heap + 9 * GIB, region->Region.lpLastBlock);
+	EXPECT_EQ(0xffffffff, rest->cbData);
+	EXPECT_EQ((char *)heap + region->Region.dwCommittedSize, rest->lpData);
+	for (i = 0; i < COUNT; i++)
+		ASSERT_NE(NULL, HeapAlloc(heap, 0, BYTES));
+	walk_heap(&self->walk, heap);
+	region = &self->walk.entries[0];
+	EXPECT_EQ(0xffffffff, region->Region.dwCommittedSize);
+	EXPECT_EQ(0xffffffff, region->Region.dwUnCommittedSize);
+	EXPECT_EQ((char *)heap + 9 * GIB, region->Region.lpLastBlock);
+	EXPECT_EQ(COUNT, count_entries(&self->walk, PROCESS_HEAP_ENTRY_BUSY));
+	EXPECT_TRUE(HeapDestroy(heap));
+}
+
+/* A region's number has a byte, and 64 says that there is none. */
+TEST_F(huge, more_than_64_regions)
+{
+	const PROCESS_HEAP_ENTRY *entry, *end;
+	unsigned int last = 0, nr_last = 0;
+	HANDLE heap = HeapCreate(0, 0, 0);
+	char *large;
+	int i;
+
+	ASSERT_HEAP(heap);
+	large = HeapAlloc(heap, 0, 2 * MIB);
+	ASSERT_NE(NULL, large);
+	for (i = 0; i < 4500; i++)
+		ASSERT_NE(NULL, HeapAlloc(heap, 0, FIXED_BLOCK_MAX));
+	walk_heap(&self->walk, heap);
+	EXPECT_SOUND(&self->walk, heap);
+	EXPECT_LT(66, count_entries(&self->walk, PROCESS_HEAP_REGION));
+	end = self->walk.entries + self->walk.count;
+	for (entry = self->walk.entries; entry < end - 1; entry++) {
+		EXPECT_GE(63, entry->iRegionIndex);
+		EXPECT_LE(last, entry->iRegionIndex);
+		EXPECT_GE(last + 1, entry->iRegionIndex);
+		last = entry->iRegionIndex;
+		nr_last += entry->wFlags == PROCESS_HEAP_REGION && last == 63;
+	}
+	EXPECT_LT(3, nr_last);
+	EXPECT_EQ(large, entry->lpData);
+	EXPECT_EQ(64, entry->iRegionIndex);
+	EXPECT_TRUE(HeapDestroy(heap));
 }
 
 /* Compacting */
