@@ -167,6 +167,30 @@ TEST_F(raise, alloc_over_limit)
 	EXPECT_ERROR(ERROR_NOT_ENOUGH_MEMORY);
 }
 
+/* It has an address of its own, which the call returns to. */
+__attribute__((__noinline__, __noclone__))
+static char *alloc_here(HANDLE heap, DWORD flags)
+{
+	char *block = HeapAlloc(heap, flags, TOO_MUCH);
+
+	/* Not the last thing it does. */
+	__asm__ volatile("" : "+r"(block));
+	return block;
+}
+
+TEST_F(raise, address_is_that_of_the_call)
+{
+	const char *start = (const char *)alloc_here;
+	const char *address;
+
+	ASSERT_NE(NULL, AddVectoredExceptionHandler(0, handler_continues));
+	EXPECT_EQ(NULL, alloc_here(self->heap, variant->flags));
+	EXPECT_ERROR(ERROR_NOT_ENOUGH_MEMORY);
+	address = seen.record.ExceptionAddress;
+	EXPECT_LT(start, address);
+	EXPECT_GT(start + 100, address);
+}
+
 TEST_F(raise, alloc_that_succeeds)
 {
 	EXPECT_EQ(0, caught_alloc(self->heap, variant->flags,

@@ -31,6 +31,20 @@ static void create_with_options(void)
 	}
 }
 
+/* Code of the processor that both sides run on: a function that returns 42. */
+static void run_code(void)
+{
+	static const unsigned char code[] = { 0xb8, 0x2a, 0, 0, 0, 0xc3 };
+	HANDLE heap = HeapCreate(HEAP_CREATE_ENABLE_EXECUTE, 0, 0);
+	void *small = HeapAlloc(heap, 0, 16), *large = HeapAlloc(heap, 0, 2 * MIB);
+
+	memcpy(small, code, sizeof(code));
+	memcpy(large, code, sizeof(code));
+	tell("code_in_block", "%d", ((int (*)(void))small)());
+	tell("code_in_large_block", "%d", ((int (*)(void))large)());
+	HeapDestroy(heap);
+}
+
 static const struct sizes {
 	const char *name;
 	SIZE_T initial_bytes, maximum_bytes;
@@ -144,6 +158,7 @@ static void destroy_wrong(void)
 int main(void)
 {
 	create_with_options();
+	run_code();
 	create_with_sizes();
 	lower_initial_size();
 	create_too_large();
