@@ -92,7 +92,7 @@ static int ph_small_alloc(struct ph_block_store *store, unsigned int class,
 			 unsigned long bytes, unsigned long align,
 			 unsigned long *addr)
 {
-	struct list_head *partial = &store->classes[class].partial;
+	struct list_head *partial = &store->classes->states[class].partial;
 
 	if (unlikely(list_empty(partial)))
 		return ph_small_alloc_slow(store, class, bytes, align, addr);
@@ -643,8 +643,7 @@ void ph_block_store_init(struct ph_block_store *store,
 	INIT_LIST_HEAD(&store->quarantine);
 	for (i = 0; i < PH_NR_BINS; i++)
 		INIT_LIST_HEAD(&store->bins[i]);
-	for (i = 0; i < PH_NR_CLASSES; i++)
-		INIT_LIST_HEAD(&store->classes[i].partial);
+	store->classes = &ph_no_spans;
 }
 
 /**
@@ -653,6 +652,7 @@ void ph_block_store_init(struct ph_block_store *store,
  */
 void ph_block_store_exit(struct ph_block_store *store)
 {
+	ph_class_disown(store);
 	WARN_ON_ONCE(store->nr_blocks || store->nr_meta_bytes);
 }
 
@@ -663,8 +663,15 @@ void ph_block_store_exit(struct ph_block_store *store)
  */
 int __init ph_block_cache_init(void)
 {
-	ph_class_init();
-	return ph_run_cache_init();
+	int err;
+
+	err = ph_class_init();
+	if (err)
+		return err;
+	err = ph_run_cache_init();
+	if (err)
+		ph_class_exit();
+	return err;
 }
 
 /**
@@ -673,6 +680,7 @@ int __init ph_block_cache_init(void)
 void ph_block_cache_exit(void)
 {
 	ph_run_cache_exit();
+	ph_class_exit();
 }
 
 /**

@@ -105,6 +105,14 @@ struct ph_class_state {
 };
 
 /**
+ * struct ph_class_table - the spans of a store
+ * @states: by size class
+ */
+struct ph_class_table {
+	struct ph_class_state states[PH_NR_CLASSES];
+};
+
+/**
  * struct ph_guard_request - a guarded block that is asked for
  * @bytes: its size, may be 0
  * @align: alignment of its address, a power of two, below PH_BLOCK_ALIGN too: the
@@ -134,9 +142,10 @@ struct ph_guard_request {
  * @allocated_bytes: sum of their requested sizes
  * @nr_meta_bytes: memory held for runs, spans and leaves of page maps, as the
  *	slab allocator rounds it up
+ * @classes: the spans; a table that all stores share until the first span is
+ *	made, see ph_class_own()
  * @bins: free runs by length
  * @nonempty_bins: bit n is set when @bins[n] is not empty
- * @classes: the spans
  */
 struct ph_block_store {
 	const struct ph_block_ops *ops;
@@ -147,9 +156,9 @@ struct ph_block_store {
 	u64 nr_blocks;
 	u64 allocated_bytes;
 	u64 nr_meta_bytes;
+	struct ph_class_table *classes;
 	u64 nonempty_bins;
 	struct list_head bins[PH_NR_BINS];
-	struct ph_class_state classes[PH_NR_CLASSES];
 };
 
 /**

@@ -120,6 +120,7 @@ struct ph_class {
 };
 
 extern struct ph_class ph_classes[PH_NR_CLASSES];
+extern struct ph_class_table ph_no_spans;
 
 /* run.c */
 int ph_run_cache_init(void);
@@ -147,7 +148,9 @@ int ph_run_grow(struct ph_block_store *store, struct ph_run *run,
 void ph_run_forget(struct ph_block_store *store, struct ph_run *run);
 
 /* span.c */
-void ph_class_init(void);
+int ph_class_init(void);
+void ph_class_exit(void);
+void ph_class_disown(struct ph_block_store *store);
 struct ph_run *ph_span_add(struct ph_block_store *store, unsigned int class);
 struct ph_run *ph_span_find_larger(struct ph_block_store *store,
 				   unsigned int class, unsigned long align);
@@ -348,7 +351,7 @@ static __always_inline unsigned long
 ph_slot_take(struct ph_block_store *store, struct ph_run *run,
 	     unsigned long bytes)
 {
-	struct ph_class_state *state = &store->classes[run->class];
+	struct ph_class_state *state = &store->classes->states[run->class];
 	struct ph_span *span = run->span;
 	unsigned int word = span->hint;
 	unsigned int slot;
@@ -385,7 +388,7 @@ static inline void ph_slot_put(struct ph_block_store *store,
 	if (word < span->hint)
 		span->hint = word;
 	if (!span->nr_free++)
-		list_add(&run->node, &store->classes[run->class].partial);
+		list_add(&run->node, &store->classes->states[run->class].partial);
 	if (span->nr_free == span->nr_slots)
 		ph_span_emptied(store, run);
 }

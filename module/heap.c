@@ -1075,7 +1075,7 @@ void ph_heap_destroy(struct ph_heap *heap)
 	ph_heap_put(heap);
 }
 
-/* Heaps are a little longer than 2 KiB: the next size of kmalloc() is 4 KiB. */
+/* Heaps are a little longer than 1 KiB: the next size of kmalloc() is 2 KiB. */
 static struct kmem_cache *ph_heap_cache;
 
 /**

@@ -338,7 +338,8 @@ enum ph_heap_state {
  * @tables_base: of the region in which page tables are missing, and
  * @tables_index: of the chunk that they are missing for (@lock)
  * @inject: (@lock)
- * @tally: what the chunks' counters do not hold any more; see tally.h (atomic)
+ * @tally: what the chunks' counters do not hold any more, once there is any; see
+ *	tally.h (atomic; constant once set)
  * @latencies: of faults, by powers of two, once somebody asked (per CPU; constant
  *	once set)
  * @charge: (@lock)
@@ -381,7 +382,7 @@ struct ph_heap {
 	struct ph_limit limit;
 	struct ph_block_store store;
 	struct ph_inject inject;
-	atomic64_t tally[PH_NR_TALLIES];
+	atomic64_t *tally;
 	u64 __percpu *latencies;
 };
 

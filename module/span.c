@@ -30,6 +30,11 @@
 
 struct ph_class ph_classes[PH_NR_CLASSES] __ro_after_init;
 
+/* Lists without spans, for all who have none; the table is longer than a heap. */
+struct ph_class_table ph_no_spans __ro_after_init;
+
+static struct kmem_cache *ph_class_cache;
+
 static u32 __init ph_class_slot_bytes(unsigned int class)
 {
 	if (class < 8)
@@ -58,15 +63,62 @@ static void __init ph_class_set(struct ph_class *class, u32 slot_bytes)
 						   nr_pages));
 }
 
+static void ph_class_table_init(struct ph_class_table *table)
+{
+	unsigned int i;
+
+	for (i = 0; i < PH_NR_CLASSES; i++)
+		INIT_LIST_HEAD(&table->states[i].partial);
+}
+
 /**
  * ph_class_init - fill the table of size classes
+ *
+ * Return: 0, or -ENOMEM.
  */
-void __init ph_class_init(void)
+int __init ph_class_init(void)
 {
 	unsigned int i;
 
 	for (i = 0; i < PH_NR_CLASSES; i++)
 		ph_class_set(&ph_classes[i], ph_class_slot_bytes(i));
+	ph_class_table_init(&ph_no_spans);
+	ph_class_cache = KMEM_CACHE(ph_class_table, SLAB_ACCOUNT);
+	return ph_class_cache ? 0 : -ENOMEM;
+}
+
+/**
+ * ph_class_exit - the mirror of ph_class_init()
+ */
+void ph_class_exit(void)
+{
+	kmem_cache_destroy(ph_class_cache);
+}
+
+/* Gives a store lists of its own. */
+static int ph_class_own(struct ph_block_store *store)
+{
+	struct ph_class_table *table;
+
+	if (likely(store->classes != &ph_no_spans))
+		return 0;
+	table = kmem_cache_zalloc(ph_class_cache, PH_GFP_META);
+	if (!table)
+		return -ENOMEM;
+	ph_class_table_init(table);
+	store->classes = table;
+	return 0;
+}
+
+/**
+ * ph_class_disown - the mirror of ph_class_own()
+ * @store: the heap's blocks, without spans
+ */
+void ph_class_disown(struct ph_block_store *store)
+{
+	if (store->classes != &ph_no_spans)
+		kmem_cache_free(ph_class_cache, store->classes);
+	store->classes = &ph_no_spans;
 }
 
 static unsigned int ph_span_nr_slots(unsigned int class, unsigned long nr_pages)
@@ -112,7 +164,7 @@ static struct ph_span *ph_span_alloc(struct ph_block_store *store,
 static struct ph_run *ph_span_create(struct ph_block_store *store,
 				     unsigned int class, unsigned long nr_pages)
 {
-	struct ph_class_state *state = &store->classes[class];
+	struct ph_class_state *state = &store->classes->states[class];
 	struct ph_span *span;
 	struct ph_run *run;
 
@@ -142,7 +194,7 @@ static struct ph_run *ph_span_create(struct ph_block_store *store,
  */
 void ph_span_detach(struct ph_block_store *store, struct ph_run *run)
 {
-	struct ph_class_state *state = &store->classes[run->class];
+	struct ph_class_state *state = &store->classes->states[run->class];
 
 	if (run->span->nr_free)
 		list_del(&run->node);
@@ -172,7 +224,7 @@ static void ph_span_release(struct ph_block_store *store, struct ph_run *run)
  */
 void ph_span_emptied(struct ph_block_store *store, struct ph_run *run)
 {
-	struct ph_class_state *state = &store->classes[run->class];
+	struct ph_class_state *state = &store->classes->states[run->class];
 
 	if (state->empty) {
 		ph_span_release(store, run);
@@ -195,8 +247,8 @@ bool ph_span_trim(struct ph_block_store *store)
 	struct ph_class_state *state;
 	bool any = false;
 
-	for (state = store->classes; state < store->classes + PH_NR_CLASSES;
-	     state++) {
+	for (state = store->classes->states;
+	     state < store->classes->states + PH_NR_CLASSES; state++) {
 		if (!state->empty)
 			continue;
 		ph_span_release(store, state->empty);
@@ -212,7 +264,7 @@ static unsigned long ph_span_pages(struct ph_block_store *store,
 	unsigned long base = ph_classes[class].base_pages;
 	unsigned long max = ph_classes[class].max_pages;
 
-	return clamp(rounddown(store->classes[class].nr_pages / 4, base), base, max);
+	return clamp(rounddown(store->classes->states[class].nr_pages / 4, base), base, max);
 }
 
 /**
@@ -230,6 +282,8 @@ struct ph_run *ph_span_add(struct ph_block_store *store, unsigned int class)
 	unsigned long nr_pages = ph_span_pages(store, class);
 	struct ph_run *run;
 
+	if (ph_class_own(store))
+		return ERR_PTR(-ENOMEM);
 	run = ph_span_create(store, class, nr_pages);
 	if (IS_ERR(run) && nr_pages > base)
 		run = ph_span_create(store, class, base);
@@ -250,10 +304,12 @@ struct ph_run *ph_span_add(struct ph_block_store *store, unsigned int class)
 struct ph_run *ph_span_find_larger(struct ph_block_store *store,
 				   unsigned int class, unsigned long align)
 {
+	struct ph_class_state *states = store->classes->states;
+
 	while (++class < PH_NR_CLASSES) {
 		if (IS_ALIGNED(ph_classes[class].slot_bytes, align) &&
-		    !list_empty(&store->classes[class].partial))
-			return list_first_entry(&store->classes[class].partial,
+		    !list_empty(&states[class].partial))
+			return list_first_entry(&states[class].partial,
 						struct ph_run, node);
 	}
 	return NULL;

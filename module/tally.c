@@ -4,11 +4,13 @@
  *
  * To take the time of a fault costs as much as a part of its work, so that is done
  * only while somebody asks for it: with the module's parameter, or by tracing
- * faults. The histogram of a heap is made by the first fault that is timed.
+ * faults. The histogram of a heap is made by the first fault that is timed, and its
+ * counters by the first that a chunk's do not hold: most heaps are small.
  */
 #include <linux/module.h>
 #include <linux/percpu.h>
 #include <linux/sched/clock.h>
+#include <linux/slab.h>
 
 #include "tally.h"
 
@@ -77,6 +79,31 @@ void ph_tally_time(struct ph_heap *heap, struct ph_touch *touch)
 		this_cpu_inc(heap->latencies[bits]);
 }
 
+/* Two chunks may be the first. Where there is no memory, nothing is counted. */
+static void ph_tally_make(struct ph_heap *heap)
+{
+	atomic64_t *tally = kcalloc(PH_NR_TALLIES, sizeof(*tally), PH_GFP_META);
+
+	if (tally && cmpxchg(&heap->tally, NULL, tally))
+		kfree(tally);
+}
+
+/**
+ * ph_tally_add - count faults with the heap that its chunks do not count any more
+ * @heap: the heap
+ * @index: which kind, by ph_tally_index()
+ * @nr: how many
+ *
+ * Context: May sleep.
+ */
+void ph_tally_add(struct ph_heap *heap, unsigned int index, unsigned int nr)
+{
+	if (!READ_ONCE(heap->tally))
+		ph_tally_make(heap);
+	if (heap->tally)
+		atomic64_add(nr, &heap->tally[index]);
+}
+
 /**
  * ph_tally_exit - free what was counted in a heap
  * @heap: that nobody uses any more
@@ -86,6 +113,7 @@ void ph_tally_time(struct ph_heap *heap, struct ph_touch *touch)
 void ph_tally_exit(struct ph_heap *heap)
 {
 	free_percpu(heap->latencies);
+	kfree(heap->tally);
 }
 
 /**
@@ -93,15 +121,19 @@ void ph_tally_exit(struct ph_heap *heap)
  * @heap: whose chunk
  * @chunk: that is about to go; nobody uses it any more
  *
- * Context: Any.
+ * Context: May sleep.
  */
 void ph_tally_keep(struct ph_heap *heap, const struct ph_chunk *chunk)
 {
 	unsigned int i;
 
+	/* Nobody will ask a heap that goes itself. */
+	if (READ_ONCE(heap->state) == PH_HEAP_GONE ||
+	    !atomic_read(&heap->mm->mm_users))
+		return;
 	for (i = 0; i < PH_NR_TALLIES; i++) {
 		if (chunk->tally[i])
-			atomic64_add(chunk->tally[i], &heap->tally[i]);
+			ph_tally_add(heap, i, chunk->tally[i]);
 	}
 }
 
@@ -139,7 +171,7 @@ void ph_tally_faults(struct ph_heap *heap, u64 sums[PH_NR_TALLIES])
 	list_for_each_entry(region, &heap->regions, node)
 		ph_tally_add_region(region, sums);
 	/* After the chunks: what carries meanwhile is counted, if not twice. */
-	for (i = 0; i < PH_NR_TALLIES; i++)
+	for (i = 0; heap->tally && i < PH_NR_TALLIES; i++)
 		sums[i] += atomic64_read(&heap->tally[i]);
 }
 

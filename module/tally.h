@@ -32,6 +32,7 @@ struct ph_touch {
 DECLARE_STATIC_KEY_FALSE(ph_tally_times);
 
 void ph_tally_time(struct ph_heap *heap, struct ph_touch *touch);
+void ph_tally_add(struct ph_heap *heap, unsigned int index, unsigned int nr);
 
 /* Pages that got memory, as a power of two, rounded up; 0 also for none. */
 static inline unsigned int ph_touch_order(const struct ph_touch *touch)
@@ -62,7 +63,7 @@ static inline void ph_tally_count_locked(struct ph_heap *heap,
 
 	lockdep_assert_held(&chunk->lock);
 	if (unlikely(!++chunk->tally[i]))
-		atomic64_add(U8_MAX + 1, &heap->tally[i]);
+		ph_tally_add(heap, i, U8_MAX + 1);
 }
 
 #endif /* _PRIVHEAP_TALLY_H */

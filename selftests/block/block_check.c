@@ -210,7 +210,7 @@ static void check_quarantine(struct ph_block_store *store,
 static void check_class(struct ph_block_store *store, unsigned int class,
 			const struct totals *totals)
 {
-	struct ph_class_state *state = &store->classes[class];
+	struct ph_class_state *state = &store->classes->states[class];
 	unsigned long nr_partial = 0;
 	struct ph_run *run;
 
@@ -222,6 +222,12 @@ static void check_class(struct ph_block_store *store, unsigned int class,
 	CHECK(nr_partial == totals->nr_partial[class]);
 	CHECK(state->nr_pages == totals->nr_pages[class]);
 	CHECK(state->empty == totals->empty[class]);
+}
+
+unsigned long check_class_bytes(const struct ph_block_store *store)
+{
+	return store->classes == &ph_no_spans ? 0 :
+	       kmalloc_size_roundup(sizeof(*store->classes));
 }
 
 void ph_block_check(struct ph_block_store *store,

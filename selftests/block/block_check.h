@@ -16,6 +16,8 @@ void check_bins_of_lengths(void);
 /* The slot of an address, for every offset in the longest span of each class. */
 void check_slot_at(void);
 
+/* Memory of the store's own table of classes, which is no metadata of blocks. */
+unsigned long check_class_bytes(const struct ph_block_store *store);
 /* Length of the first, or the longest, spans for blocks of a size. */
 unsigned long check_span_bytes(unsigned long bytes, bool grown);
 /* Length of the slots for blocks of a size. */

@@ -111,7 +111,8 @@ void world_check_sums(struct world *world)
 	ASSERT_EQ(world->store.nr_blocks, world->nr_blocks);
 	ASSERT_EQ(world->store.allocated_bytes, world->allocated_bytes);
 	ASSERT_EQ(world->store.nr_meta_bytes,
-		  shim.alloc_bytes - world->meta_base);
+		  shim.alloc_bytes - world->meta_base -
+		  check_class_bytes(&world->store));
 	ASSERT(world->nr_committed <= world->max_committed);
 	ASSERT_EQ(world->store.nr_quarantine_pages, world->quarantine_pages);
 	ASSERT(world->quarantine_pages <= world->store.max_quarantine_pages);
