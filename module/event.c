@@ -22,8 +22,10 @@
 
 #include "netlink.h"
 
-/* How many events of the kinds that a program can cause at will are sent. */
-#define PH_EVENTS_A_SECOND	10
+/* What a user may have, so that others do not wait while they are gone through. */
+#define PH_NR_SUBSCRIPTIONS	128
+/* All processes of a user together make so many times the events of one. */
+#define PH_EVENTS_USER_FACTOR	10
 
 /* No OOM killer for a message. */
 #define PH_GFP_EVENT		(GFP_KERNEL | __GFP_RETRY_MAYFAIL | __GFP_NOWARN)
@@ -52,6 +54,7 @@ struct ph_event {
  * @asker: what that is; decided when it subscribed
  * @sk: the socket, held; closed when it is SOCK_DEAD
  * @portid: its address as long as it is not closed
+ * @uid: who opened it, and is counted for it
  * @seq: number of the last event (ph_event_lock)
  */
 struct ph_subscriber {
@@ -59,6 +62,7 @@ struct ph_subscriber {
 	struct ph_asker asker;
 	struct sock *sk;
 	u32 portid;
+	kuid_t uid;
 	u64 seq;
 };
 
@@ -232,27 +236,69 @@ static void ph_event_send(const struct ph_event *event)
 	mutex_unlock(&ph_event_lock);
 }
 
-/* May a process make another event that it can cause at will? */
-static bool ph_event_admit(struct ph_event *event)
+/* How many events of a kind a process may make in a second. */
+static unsigned int ph_event_bound(enum privheap_event kind)
 {
-	struct ph_event_rate *rate = &event->process->rates[event->kind];
-	bool admit;
+	switch (kind) {
+	case PRIVHEAP_EVENT_HEAP_CREATED:
+	case PRIVHEAP_EVENT_HEAP_DESTROYED:
+	case PRIVHEAP_EVENT_LIMIT_CHANGED:
+		return 100;
+	default:
+		return 10;
+	}
+}
 
-	mutex_lock(&ph_event_lock);
+static bool ph_rate_admits(struct ph_event_rate *rate, unsigned int bound)
+{
+	lockdep_assert_held(&ph_event_lock);
 	if (!rate->nr || time_after_eq(jiffies, rate->since + HZ)) {
 		rate->since = jiffies;
 		rate->nr = 0;
 	}
-	admit = rate->nr < PH_EVENTS_A_SECOND;
-	if (admit) {
-		rate->nr++;
-		event->nr_suppressed = rate->nr_suppressed;
-		rate->nr_suppressed = 0;
-	} else {
-		rate->nr_suppressed++;
-	}
+	if (rate->nr < bound)
+		return true;
+	rate->nr_suppressed++;
+	return false;
+}
+
+static void ph_rate_count(struct ph_event_rate *rate, struct ph_event *event)
+{
+	rate->nr++;
+	event->nr_suppressed += rate->nr_suppressed;
+	rate->nr_suppressed = 0;
+}
+
+/*
+ * May another event be made? Most kinds can be caused at will, and whoever does so
+ * is not to drown what others are told, with one process or with many.
+ */
+static bool ph_event_admit(struct ph_event *event)
+{
+	struct ph_user *user = ph_limit_user(ph_event_node(event));
+	struct ph_event_rate *of_process = event->process ?
+		&event->process->rates[event->kind] : NULL;
+	struct ph_event_rate *of_user = user ? &user->rates[event->kind] : NULL;
+	unsigned int bound = ph_event_bound(event->kind);
+	bool admit;
+
+	mutex_lock(&ph_event_lock);
+	admit = (!of_process || ph_rate_admits(of_process, bound)) &&
+		(!of_user ||
+		 ph_rate_admits(of_user, bound * PH_EVENTS_USER_FACTOR));
+	if (admit && of_process)
+		ph_rate_count(of_process, event);
+	if (admit && of_user)
+		ph_rate_count(of_user, event);
 	mutex_unlock(&ph_event_lock);
 	return admit;
+}
+
+/* Tells of an event, if it may be told, and anybody listens. */
+static void ph_event_tell(struct ph_event *event)
+{
+	if (ph_event_is_wanted() && ph_event_admit(event))
+		ph_event_send(event);
 }
 
 /**
@@ -270,8 +316,7 @@ void ph_event_heap(enum privheap_event kind, struct ph_heap *heap)
 		.process = ph_limit_process(&heap->limit),
 	};
 
-	if (ph_event_is_wanted())
-		ph_event_send(&event);
+	ph_event_tell(&event);
 }
 
 /**
@@ -292,8 +337,7 @@ void ph_event_commit(enum privheap_event kind, struct ph_heap *heap,
 		.process = ph_limit_process(&heap->limit),
 	};
 
-	if (ph_event_is_wanted() && ph_event_admit(&event))
-		ph_event_send(&event);
+	ph_event_tell(&event);
 }
 
 /**
@@ -312,8 +356,7 @@ void ph_event_changed(struct ph_limit *limit)
 
 	if (limit->scope == PRIVHEAP_SCOPE_HEAP)
 		event.heap = container_of(limit, struct ph_heap, limit);
-	if (ph_event_is_wanted())
-		ph_event_send(&event);
+	ph_event_tell(&event);
 }
 
 /**
@@ -334,20 +377,22 @@ void ph_event_misuse(struct ph_process *process, struct ph_heap *heap,
 		.misuse = misuse,
 	};
 
-	if (ph_event_is_wanted() && ph_event_admit(&event))
-		ph_event_send(&event);
+	ph_event_tell(&event);
 }
 
-static struct ph_subscriber *ph_subscriber_find(struct sock *sk)
+/* May this one be added to those that there are? */
+static int ph_subscriber_check(const struct ph_subscriber *new)
 {
 	struct ph_subscriber *subscriber;
+	unsigned int nr = 0;
 
 	lockdep_assert_held(&ph_event_lock);
 	list_for_each_entry(subscriber, &ph_subscribers, node) {
-		if (subscriber->sk == sk)
-			return subscriber;
+		if (subscriber->sk == new->sk)
+			return -EEXIST;
+		nr += uid_eq(subscriber->uid, new->uid);
 	}
-	return NULL;
+	return nr < PH_NR_SUBSCRIPTIONS ? 0 : -EMFILE;
 }
 
 /**
@@ -355,13 +400,14 @@ static struct ph_subscriber *ph_subscriber_find(struct sock *sk)
  * @skb: the request
  * @info: the same, taken apart
  *
- * Return: 0, -ENOMEM, or -EEXIST when the socket has done so before.
+ * Return: 0, -ENOMEM, -EEXIST when the socket has done so before, or -EMFILE when
+ * too many of the user's have.
  */
 int ph_event_subscribe_doit(struct sk_buff *skb, struct genl_info *info)
 {
 	struct ph_subscriber *subscriber;
 	struct sock *sk = NETLINK_CB(skb).sk;
-	int err = 0;
+	int err;
 
 	subscriber = kzalloc(sizeof(*subscriber), GFP_KERNEL_ACCOUNT);
 	if (!subscriber)
@@ -369,18 +415,20 @@ int ph_event_subscribe_doit(struct sk_buff *skb, struct genl_info *info)
 	ph_asker_init(&subscriber->asker, skb);
 	subscriber->portid = info->snd_portid;
 	subscriber->sk = sk;
+	subscriber->uid = sk->sk_socket->file->f_cred->euid;
 	mutex_lock(&ph_event_lock);
-	if (ph_subscriber_find(sk)) {
-		err = -EEXIST;
-	} else {
+	err = ph_subscriber_check(subscriber);
+	if (!err) {
 		sock_hold(sk);
 		list_add_tail(&subscriber->node, &ph_subscribers);
 	}
 	mutex_unlock(&ph_event_lock);
-	if (err) {
+	if (err == -EEXIST)
 		GENL_SET_ERR_MSG(info, "this socket has subscribed already");
+	if (err == -EMFILE)
+		GENL_SET_ERR_MSG(info, "the user has too many subscriptions");
+	if (err)
 		kfree(subscriber);
-	}
 	return err;
 }
 

@@ -212,6 +212,7 @@ static __always_inline vm_fault_t ph_fault_handle(struct ph_fault *fault)
 {
 	struct ph_batch batch __uninitialized;	/* long, and filled as far as used */
 	struct ph_cgroup *cgroup = fault->region->heap->cgroup;
+	gfp_t gfp = likely(!cgroup) ? PH_GFP_PAGE : PH_GFP_BACKED;
 	struct mem_cgroup *outer;
 	unsigned int nr;
 	vm_fault_t ret;
@@ -224,10 +225,11 @@ static __always_inline vm_fault_t ph_fault_handle(struct ph_fault *fault)
 	if (ret)
 		return ret;
 	outer = ph_cgroup_enter(cgroup);
-	taken = ph_pool_take(fault->region->heap, &batch, nr, PH_GFP_PAGE);
+	taken = ph_pool_take(fault->region->heap, &batch, nr, gfp);
 	ph_cgroup_leave(cgroup, outer);
+	/* There may be nobody to kill in the heap's cgroup, and so no end to OOM. */
 	if (!taken)
-		return VM_FAULT_OOM;
+		return likely(!cgroup) ? VM_FAULT_OOM : VM_FAULT_SIGBUS;
 	ret = ph_fault_fill(fault, &batch);
 	ph_pool_give(fault->region->heap, &batch);
 	return ret;
@@ -249,7 +251,8 @@ static u64 ph_fault_clock(void)
  *
  * Context: Page fault, under mmap_lock or the VMA's lock; may sleep.
  * Return: VM_FAULT_NOPAGE when the page is mapped, VM_FAULT_SIGSEGV when it is
- * not committed, VM_FAULT_OOM.
+ * not committed, VM_FAULT_OOM, or VM_FAULT_SIGBUS when the heap's own cgroup is
+ * full.
  */
 vm_fault_t ph_fault_serve(struct ph_region *region, struct vm_fault *vmf)
 {

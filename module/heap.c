@@ -14,6 +14,7 @@
  */
 #include <linux/log2.h>
 #include <linux/sched/mm.h>
+#include <linux/sched/signal.h>
 #include <linux/slab.h>
 
 #include "internal.h"
@@ -408,6 +409,8 @@ int ph_heap_alloc(struct ph_heap *heap, const struct privheap_alloc *arg,
 			heap->charge.grace = true;
 		err = ph_heap_alloc_locked(heap, arg, &spare, answer);
 		heap->charge.grace = false;
+		if (unlikely(err == -EDQUOT))
+			ph_limit_report_refusal(heap);
 		mutex_unlock(&heap->lock);
 		if (likely(!err))
 			return 0;
@@ -566,6 +569,8 @@ int ph_heap_realloc(struct ph_heap *heap, const struct privheap_realloc *arg,
 		heap->charge.grace = arg->flags & PRIVHEAP_REALLOC_F_GRACE;
 		err = ph_heap_realloc_locked(heap, arg, &spare, answer);
 		heap->charge.grace = false;
+		if (err == -EDQUOT)
+			ph_limit_report_refusal(heap);
 		mutex_unlock(&heap->lock);
 		if (!err || (err == -ENOSPC &&
 			     arg->flags & PRIVHEAP_REALLOC_F_IN_PLACE))
@@ -695,6 +700,8 @@ int ph_heap_guard_alloc(struct ph_heap *heap,
 		heap->charge.grace = arg->flags & PRIVHEAP_GUARD_ALLOC_F_GRACE;
 		err = ph_heap_guard_alloc_locked(heap, arg, answer);
 		heap->charge.grace = false;
+		if (err == -EDQUOT)
+			ph_limit_report_refusal(heap);
 		mutex_unlock(&heap->lock);
 		if (!err)
 			break;
@@ -900,7 +907,8 @@ static void ph_heap_reset_locked(struct ph_heap *heap, unsigned long nr_keep)
  * Regions of single blocks go one by one, since to unmap one takes mmap_lock.
  *
  * Context: May sleep; takes ph_heap.lock and mmap_lock.
- * Return: 0, -ENXIO, -EIDRM.
+ * Return: 0, -ENXIO, -EIDRM, or -EINTR when the task is being killed: then some
+ * blocks are gone.
  */
 int ph_heap_reset(struct ph_heap *heap, struct privheap_reset *arg)
 {
@@ -913,6 +921,8 @@ int ph_heap_reset(struct ph_heap *heap, struct privheap_reset *arg)
 		ph_heap_detach_locked(heap, region);
 		mutex_unlock(&heap->lock);
 		ph_heap_discard(heap, region);
+		if (fatal_signal_pending(current))
+			return -EINTR;
 		mutex_lock(&heap->lock);
 	}
 	if (!err) {
@@ -1195,6 +1205,8 @@ static int ph_heap_populate(struct ph_heap *heap, unsigned long nr_pages,
 	do {
 		mutex_lock(&heap->lock);
 		err = ph_heap_begin_locked(heap, region);
+		if (err == -EDQUOT)
+			ph_limit_report_refusal(heap);
 		mutex_unlock(&heap->lock);
 		if (err == -EAGAIN)
 			err = ph_table_make(heap, region) ?: -EAGAIN;
@@ -1244,6 +1256,20 @@ static int ph_heap_set_limits(struct ph_heap *heap,
 		change.set |= PRIVHEAP_LIMIT_F_GRACE;
 	return change.set ? ph_limit_set(&heap->limit, &change,
 					 PH_LIMIT_BY_PROGRAM) : 0;
+}
+
+static int ph_heap_charge_meta(struct ph_heap *heap)
+{
+	int err;
+
+	mutex_lock(&heap->lock);
+	err = ph_limit_charge_above(heap, PH_HEAP_META_PAGES);
+	if (err)
+		ph_limit_report_refusal(heap);
+	else
+		ph_limit_settle(heap);
+	mutex_unlock(&heap->lock);
+	return err;
 }
 
 /* Takes a place in the file's table; the heap is not to be found there yet. */
@@ -1296,8 +1322,7 @@ int ph_heap_create(struct ph_call *call)
 		return -ENOMEM;
 	ph_policy_set(heap, arg->policy, arg->window_pages);
 	heap->max_idle = ph_heap_idle_pages(heap, arg->idle_bytes);
-	err = ph_heap_set_limits(heap, arg) ?:
-	      ph_limit_charge_above(heap, PH_HEAP_META_PAGES);
+	err = ph_heap_set_limits(heap, arg) ?: ph_heap_charge_meta(heap);
 	if (err)
 		goto err_put_heap;
 	err = ph_heap_reserve_id(file, heap);

@@ -162,18 +162,6 @@ struct ph_limit {
 };
 
 /**
- * struct ph_user - the limit of one user
- * @limit: the node; its parent is the system's
- * @uid: whose, in the initial user namespace (constant)
- * @stays: its limits were set, so it holds itself (ph_owner_lock)
- */
-struct ph_user {
-	struct ph_limit limit;
-	kuid_t uid;
-	bool stays;
-};
-
-/**
  * struct ph_event_rate - how often something was told, see event.c
  * @since: when this second began, in jiffies (ph_event_lock)
  * @nr: how often since then (ph_event_lock)
@@ -183,6 +171,22 @@ struct ph_event_rate {
 	unsigned long since;
 	unsigned int nr;
 	unsigned int nr_suppressed;
+};
+
+#define PH_NR_EVENTS	(PRIVHEAP_EVENT_MISUSE + 1)
+
+/**
+ * struct ph_user - the limit of one user
+ * @limit: the node; its parent is the system's
+ * @uid: whose, in the initial user namespace (constant)
+ * @stays: its limits were set, so it holds itself (ph_owner_lock)
+ * @rates: of the events that its processes make, by kind
+ */
+struct ph_user {
+	struct ph_limit limit;
+	kuid_t uid;
+	bool stays;
+	struct ph_event_rate rates[PH_NR_EVENTS];
 };
 
 /**
@@ -218,14 +222,14 @@ struct ph_pool {
  * @limit: the node; its parent is that of the user who opened the device first
  * @mm: pinned with mmgrab(), so the pointer stays unique (constant)
  * @tgid: the process that opened the device first (constant)
- * @rates: of the events that it can make at will, by kind
+ * @rates: of the events that it makes, by kind
  * @pool: what its heaps recycle
  */
 struct ph_process {
 	struct ph_limit limit;
 	struct mm_struct *mm;
 	struct pid *tgid;
-	struct ph_event_rate rates[PRIVHEAP_EVENT_MISUSE + 1];
+	struct ph_event_rate rates[PH_NR_EVENTS];
 	struct ph_pool pool;
 };
 
@@ -245,12 +249,14 @@ struct ph_cgroup {
  * @above: the nodes above the heap were charged, and not only a stock
  * @crossed: scopes whose soft limits the charge has crossed, by bit
  * @notice: those that were crossed since the program was told
+ * @refused: the node that refused the last charge that was refused
  */
 struct ph_charge {
 	bool grace;
 	bool above;
 	unsigned int crossed;
 	unsigned int notice;
+	struct ph_limit *refused;
 };
 
 /* A lookup in an xarray is a tenth of a call; so few programs need one. */
@@ -625,6 +631,7 @@ void ph_limit_uncharge_above(struct ph_heap *heap, unsigned long nr_pages);
 int ph_limit_charge(struct ph_heap *heap, unsigned long nr_pages);
 void ph_limit_uncharge(struct ph_heap *heap, unsigned long nr_pages);
 void ph_limit_settle(struct ph_heap *heap);
+void ph_limit_report_refusal(struct ph_heap *heap);
 unsigned long ph_limit_usage(struct ph_limit *limit);
 int ph_limit_set(struct ph_limit *limit, const struct ph_limit_change *change,
 		 enum ph_limit_right right);
@@ -679,6 +686,7 @@ struct ph_limit *ph_limit_next(enum privheap_scope scope, unsigned long *key);
 struct ph_limit *ph_limit_find(enum privheap_scope scope, u64 key);
 struct ph_limit *ph_limit_find_user(kuid_t uid);
 void ph_limit_put(struct ph_limit *limit);
+struct ph_user *ph_limit_user(struct ph_limit *limit);
 kuid_t ph_limit_owner(struct ph_limit *limit);
 bool ph_owner_has_heap(struct ph_heap *heap);
 unsigned int ph_owner_generation(void);

@@ -207,15 +207,6 @@ static void ph_limit_uncharge_chain(struct ph_heap *heap, enum ph_chain chain,
 		ph_limit_uncharge_up(limit, nr_pages);
 }
 
-/* A commit of a heap was refused by one of its nodes. */
-static void ph_limit_report_refusal(struct ph_heap *heap,
-				    struct ph_limit *refused)
-{
-	atomic_long_inc(&refused->nr_failures);
-	ph_event_commit(PRIVHEAP_EVENT_LIMIT_HIT, heap, refused);
-	trace_privheap_limit_hit(heap, refused);
-}
-
 /* A commit of a heap crossed the soft limit of one of its nodes. */
 static void ph_limit_report_soft(struct ph_heap *heap, struct ph_limit *limit)
 {
@@ -228,7 +219,7 @@ static void ph_limit_report_soft(struct ph_heap *heap, struct ph_limit *limit)
  * @heap: the heap
  * @nr_pages: how many pages it counts as
  *
- * Context: May sleep. Caller holds ph_heap.lock, or the heap is in the making.
+ * Context: May sleep. Caller holds ph_heap.lock.
  * Return: 0, or -EDQUOT when a node refused; then none is charged.
  */
 int ph_limit_charge_above(struct ph_heap *heap, unsigned long nr_pages)
@@ -237,7 +228,7 @@ int ph_limit_charge_above(struct ph_heap *heap, unsigned long nr_pages)
 
 	refused = ph_limit_charge_chain(heap, PH_CHAIN_OWNER, nr_pages);
 	if (refused)
-		goto err_report;
+		goto err_refused;
 	refused = ph_limit_charge_chain(heap, PH_CHAIN_CGROUP, nr_pages);
 	if (refused)
 		goto err_uncharge;
@@ -245,8 +236,8 @@ int ph_limit_charge_above(struct ph_heap *heap, unsigned long nr_pages)
 
 err_uncharge:
 	ph_limit_uncharge_chain(heap, PH_CHAIN_OWNER, nr_pages);
-err_report:
-	ph_limit_report_refusal(heap, refused);
+err_refused:
+	heap->charge.refused = refused;
 	return -EDQUOT;
 }
 
@@ -285,7 +276,7 @@ int ph_limit_charge(struct ph_heap *heap, unsigned long nr_pages)
 				  charge->grace ? PH_BOUND_HARD :
 						  PH_BOUND_ORDINARY,
 				  &charge->crossed)) {
-		ph_limit_report_refusal(heap, &heap->limit);
+		charge->refused = &heap->limit;
 		return -EDQUOT;
 	}
 	err = ph_limit_charge_above(heap, nr_pages);
@@ -342,6 +333,25 @@ void ph_limit_settle(struct ph_heap *heap)
 out:
 	charge->notice |= charge->crossed;
 	charge->crossed = 0;
+}
+
+/**
+ * ph_limit_report_refusal - a call fails because a charge was refused
+ * @heap: the heap whose last charge it was
+ *
+ * Apart from the charge itself, since a call that was refused pages may do with
+ * fewer, or with what it gives back.
+ *
+ * Context: May sleep. Caller holds ph_heap.lock.
+ */
+void ph_limit_report_refusal(struct ph_heap *heap)
+{
+	struct ph_limit *refused = heap->charge.refused;
+
+	lockdep_assert_held(&heap->lock);
+	atomic_long_inc(&refused->nr_failures);
+	ph_event_commit(PRIVHEAP_EVENT_LIMIT_HIT, heap, refused);
+	trace_privheap_limit_hit(heap, refused);
 }
 
 /**

@@ -400,17 +400,30 @@ struct ph_limit *ph_limit_find_user(kuid_t uid)
 }
 
 /**
- * ph_limit_owner - whose a node is
+ * ph_limit_user - find the user above a node
  * @limit: the node, held
  *
- * Return: the user, or INVALID_UID for the system and cgroups.
+ * Return: the user, or NULL for the system and cgroups.
  */
-kuid_t ph_limit_owner(struct ph_limit *limit)
+struct ph_user *ph_limit_user(struct ph_limit *limit)
 {
 	for (; limit; limit = limit->parent)
 		if (limit->scope == PRIVHEAP_SCOPE_USER)
-			return container_of(limit, struct ph_user, limit)->uid;
-	return INVALID_UID;
+			return container_of(limit, struct ph_user, limit);
+	return NULL;
+}
+
+/**
+ * ph_limit_owner - whose a node is
+ * @limit: the node, held
+ *
+ * Return: the user's id, or INVALID_UID for the system and cgroups.
+ */
+kuid_t ph_limit_owner(struct ph_limit *limit)
+{
+	struct ph_user *user = ph_limit_user(limit);
+
+	return user ? user->uid : INVALID_UID;
 }
 
 /**

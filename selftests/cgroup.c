@@ -153,6 +153,62 @@ TEST_F(cgroup, tenant_removed)
 	EXPECT_EQ(0, heap_destroy(&heap));
 }
 
+/*
+ * In a lazy heap the memory is missing only when it is touched. There is nobody in
+ * the tenant's cgroup whom to kill instead of the program that is in another.
+ */
+TEST_F(cgroup, touch_beyond_the_limit_of_the_tenant)
+{
+	char *block, *last = NULL;
+	struct heap heap;
+	int sig = 0, zero;
+	size_t i;
+
+	ASSERT_EQ(0, cgroup_set(&self->tenants[0], "memory.max", MAX_TEXT));
+	ASSERT_EQ(0, tenant_heap(&heap, 0, .flags = CGROUP));
+	ASSERT_EQ(0, block_alloc(&heap, 2 * MAX_BYTES, &block));
+	for (i = 0; !sig && i < 2 * MAX_BYTES; i += page_bytes()) {
+		last = block + i;
+		sig = touch_write(last);
+	}
+	EXPECT_EQ(SIGBUS, sig);
+	EXPECT_LT(MAX_BYTES * 3 / 4, last - block);
+	EXPECT_GT(MAX_BYTES, last - block);
+	/* The kernel's own touch fails likewise. */
+	zero = open("/dev/zero", O_RDONLY | O_CLOEXEC);
+	ASSERT_LE(0, zero);
+	EXPECT_EQ(-1, read(zero, last, 1));
+	EXPECT_EQ(EFAULT, errno);
+	EXPECT_EQ(0, cgroup_events(&self->tenants[0], "oom_kill"));
+	/* And with more room it succeeds. */
+	ASSERT_EQ(0, cgroup_set(&self->tenants[0], "memory.max", "max"));
+	EXPECT_EQ(0, touch_write(last));
+	close(zero);
+	EXPECT_EQ(0, heap_destroy(&heap));
+}
+
+/* What describes an empty heap is the tenant's from the start, and after a reset. */
+TEST_F(cgroup, reset_heaps_stay_charged_to_tenant)
+{
+	const unsigned int nr = 1000;
+	struct heap heaps[nr];
+	size_t kept, before;
+	unsigned int i;
+
+	for (i = 0; i < nr; i++) {
+		ASSERT_EQ(0, tenant_heap(&heaps[i], 0, .flags = CGROUP));
+	}
+	before = cgroup_bytes_exact(&self->tenants[0]);
+	for (i = 0; i < nr; i++) {
+		ASSERT_EQ(0, heap_reset(&heaps[i], 0, &kept));
+	}
+	EXPECT_LE(before, cgroup_bytes_exact(&self->tenants[0]) + ROUNDING_BYTES);
+	for (i = 0; i < nr; i++) {
+		ASSERT_EQ(0, heap_destroy(&heaps[i]));
+	}
+	EXPECT_NOTHING_CHARGED(0);
+}
+
 TEST_F(cgroup, bad_descriptor)
 {
 	int dir = open("/sys/fs/cgroup", O_PATH | O_CLOEXEC);

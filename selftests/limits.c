@@ -234,6 +234,64 @@ TEST_F(limits, hard_below_usage)
 	EXPECT_EQ(5, limit.out_nr_failures);
 }
 
+/* A call that does with fewer pages than it would have liked was not refused. */
+TEST_F(limits, failures_are_calls_that_failed)
+{
+	struct privheap_limit limit;
+	unsigned int nr;
+	char *block;
+	int ret;
+
+	/* Spans become longer the more there are, and at the limit short again. */
+	for (nr = 0; !(ret = block_alloc(&self->heap, 1000, &block)); nr++) {
+		ASSERT_EQ(0, heap_limit(&self->heap, &limit));
+		ASSERT_EQ(0, limit.out_nr_failures);
+	}
+	EXPECT_EQ(-EDQUOT, ret);
+	EXPECT_LT(MIB / 1024 * 9 / 10, nr);
+	ASSERT_EQ(0, heap_limit(&self->heap, &limit));
+	EXPECT_EQ(1, limit.out_nr_failures);
+	EXPECT_EQ(-EDQUOT, block_realloc(&self->heap, &block, MIB, 0));
+	ASSERT_EQ(0, heap_limit(&self->heap, &limit));
+	EXPECT_EQ(2, limit.out_nr_failures);
+}
+
+TEST_F(limits, idle_pages_make_room_without_a_failure)
+{
+	struct privheap_limit limit;
+	struct heap heap;
+	char *block;
+
+	ASSERT_EQ(0, heap_create(&heap, self->fd, .max_bytes = 4 * MIB,
+				 .limit_bytes = MIB, .idle_bytes = MIB));
+	ASSERT_EQ(0, block_alloc(&heap, MIB / 2, &block));
+	memset(block, 1, MIB / 2);
+	ASSERT_EQ(0, block_free(&heap, block));
+	ASSERT_EQ(0, heap_limit(&heap, &limit));
+	EXPECT_LE(MIB / 2, limit.out_usage_bytes);
+	ASSERT_EQ(0, block_alloc(&heap, MIB - 64 * KIB, &block));
+	ASSERT_EQ(0, heap_limit(&heap, &limit));
+	EXPECT_EQ(0, limit.out_nr_failures);
+	EXPECT_EQ(0, heap_destroy(&heap));
+}
+
+/* The page that each heap counts as has no other charge beside it here. */
+TEST_F(limits, soft_limit_is_crossed_by_a_heap_itself)
+{
+	struct privheap_limit limit;
+	struct heap heap;
+
+	ASSERT_EQ(0, process_limit(self->fd, &limit));
+	ASSERT_EQ(0, process_limit(self->fd, &limit, .flags = SOFT,
+				   .soft_bytes = limit.out_usage_bytes));
+	ASSERT_EQ(0, heap_create(&heap, self->fd,
+				 .flags = PRIVHEAP_CREATE_F_GUARD));
+	ASSERT_EQ(0, process_limit(self->fd, &limit));
+	EXPECT_EQ(1, limit.out_nr_soft_hits);
+	EXPECT_EQ(limit.out_soft_bytes + page_bytes(), limit.out_usage_bytes);
+	EXPECT_EQ(0, heap_destroy(&heap));
+}
+
 TEST_F(limits, soft_limit_is_told_when_it_is_crossed)
 {
 	struct privheap_limit limit;

@@ -26,6 +26,7 @@
  *	ENOENT		no such heap or node
  *	EPERM		may be seen, but not changed
  *	EEXIST		the socket has subscribed already
+ *	EMFILE		the user has 128 sockets that did
  *	EOPNOTSUPP	no such command, or a node that has nothing of this kind
  *	ENOMEM		the kernel has no memory
  *	EINTR		the task is being killed
@@ -308,8 +309,10 @@ enum privheap_class_attr {
  * @PRIVHEAP_EVENT_MISUSE: a call was refused with ENOENT, ENXIO or EPERM; has CALL,
  *	ERRNO, ADDR if a block was named, ID, and HEAP if there is one
  *
- * Of SOFT_LIMIT, LIMIT_HIT and MISUSE a process makes at most ten each a second;
- * what is beyond is counted in NR_SUPPRESSED of the next one.
+ * Of SOFT_LIMIT, LIMIT_HIT and MISUSE a process makes at most ten each a second, of
+ * the others a hundred, and all processes of a user together ten times that; what is
+ * beyond is counted in NR_SUPPRESSED of the next one. Changes of the system's limits
+ * and of those of cgroups are told always.
  */
 enum privheap_event {
 	PRIVHEAP_EVENT_HEAP_CREATED = 1,
@@ -337,7 +340,8 @@ enum privheap_event {
  * @PRIVHEAP_A_EVENT_ERRNO: u32; what it answered
  * @PRIVHEAP_A_EVENT_ID: u64; the heap that the call named
  * @PRIVHEAP_A_EVENT_ADDR: u64; the block that it named
- * @PRIVHEAP_A_EVENT_NR_SUPPRESSED: u32; events of this kind that were not sent
+ * @PRIVHEAP_A_EVENT_NR_SUPPRESSED: u32; events of this kind, of the same process or
+ *	user, that were not sent
  */
 enum privheap_event_attr {
 	PRIVHEAP_A_EVENT_PAD = 1,
