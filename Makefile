@@ -21,8 +21,8 @@ as_user := $(if $(SUDO_USER),setpriv --reuid $(SUDO_UID) --regid $(SUDO_GID) --i
 release := $(shell uname -r)
 newest := $(lastword $(KERNEL))
 
-.PHONY: all help modules lib tools selftests demo run test bench scale check check-wine fuzz \
-	debug-kernel load unload install clean deps
+.PHONY: all help modules lib tools selftests demo run test bench bench-alloc scale \
+	check check-wine fuzz debug-kernel load unload install clean deps
 
 all: modules lib tools
 
@@ -31,6 +31,7 @@ help:
 	@echo 'make run          the demonstrations, in a virtual machine'
 	@echo 'make test         all tests, in virtual machines'
 	@echo 'make bench        the benchmarks, in a virtual machine with counted time'
+	@echo 'make bench-alloc  blocks of heaps beside those of glibc, jemalloc, mimalloc, tcmalloc'
 	@echo 'make scale        100000 heaps at once, in a virtual machine of 4 GiB'
 	@echo 'make check        what static checkers find'
 	@echo 'make fuzz         the bookkeeping of blocks, then the calls, for SECONDS=60 each'
@@ -85,6 +86,7 @@ tools: deps-build deps-tools
 	@$(MAKE) -C tools
 
 selftests: lib tools deps-programs deps-kselftest
+	@$(MAKE) -C bench workers
 	@$(MAKE) -C selftests
 
 demo: lib tools deps-programs
@@ -110,6 +112,17 @@ bench: module-$(newest) lib deps-vm deps-plot
 		selftests/vm/run --kernel $(newest) $(if $(filter wall,$(TIME)),,--icount) \
 			--append "$$arguments" --timeout 1800 -- bench/run || status=1; \
 	done; \
+	bench/plot build/scratch/bench build/scratch/bench/*/; \
+	exit $$status
+
+# Counted time for one thread; for several, two virtual CPUs at once.
+bench-alloc: module-$(newest) lib deps-vm deps-plot deps-allocators
+	@$(MAKE) -C bench
+	@status=0; \
+	BENCH_LABEL=alloc selftests/vm/run --kernel $(newest) --icount --timeout 3600 -- \
+		bench/run block alloc alloc_memory || status=1; \
+	BENCH_SCALE=20 BENCH_LABEL=threads selftests/vm/run --kernel $(newest) --parallel \
+		--timeout 3600 -- bench/run alloc_threads || status=1; \
 	bench/plot build/scratch/bench build/scratch/bench/*/; \
 	exit $$status
 

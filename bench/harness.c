@@ -23,6 +23,8 @@
 
 static uint32_t random_state;
 static const char *wanted = "*";
+static int nr_rounds;
+static double max_spread;
 
 void bench_die(const char *what)
 {
@@ -123,12 +125,12 @@ static void measure(const struct bench_subject *subject)
 	/* Caches fill and tables grow before it counts. */
 	for_each_case(c, subject)
 		run_round(c);
-	for (round = 0; round < BENCH_NR_ROUNDS; round++) {
+	for (round = 0; round < nr_rounds; round++) {
 		for_each_case(c, subject)
 			c->costs[round] = run_round(c);
 	}
 	for_each_case(c, subject)
-		qsort(c->costs, BENCH_NR_ROUNDS, sizeof(c->costs[0]), compare_costs);
+		qsort(c->costs, nr_rounds, sizeof(c->costs[0]), compare_costs);
 }
 
 static struct bench_case *find(const struct bench_subject *subject,
@@ -186,7 +188,7 @@ static double lowest(const struct bench_case *c)
 /* A single round that something else disturbed does no harm. */
 static double spread(const struct bench_case *c)
 {
-	return c->costs[BENCH_NR_ROUNDS / 2] / lowest(c) - 1;
+	return c->costs[nr_rounds / 2] / lowest(c) - 1;
 }
 
 static double ratio(const struct bench_subject *subject,
@@ -198,7 +200,7 @@ static double ratio(const struct bench_subject *subject,
 
 static bool is_reliable(const struct bench_case *c)
 {
-	return spread(c) <= MAX_SPREAD;
+	return spread(c) <= max_spread;
 }
 
 /* Is there a limit to judge, or was one of its cases left out? */
@@ -279,8 +281,7 @@ static void write_csv(const struct bench_subject *subject, const char *measure_o
 		fprintf(f, "%s,%s,%s,%s,%s,%lu,%.2f,%.2f,%.2f\n", system.release,
 			subject->name, c->name, c->measure ?: measure_of,
 			c->unit, c->nr_units, lowest(c),
-			c->costs[BENCH_NR_ROUNDS / 2],
-			c->costs[BENCH_NR_ROUNDS - 1]);
+			c->costs[nr_rounds / 2], c->costs[nr_rounds - 1]);
 	fclose(f);
 
 	f = open_csv(folder, "limits.csv",
@@ -345,6 +346,8 @@ int bench_main(const struct bench_subject *subject, int argc, char **argv)
 			return usage(argv[0]);
 		}
 	}
+	nr_rounds = subject->nr_rounds ?: BENCH_NR_ROUNDS;
+	max_spread = subject->max_spread ?: MAX_SPREAD;
 	measure_of = counts_instructions() ? "instructions" : "ns";
 	measure(subject);
 	print_cases(subject, measure_of);

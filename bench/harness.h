@@ -17,7 +17,7 @@
 
 #include <stddef.h>
 
-/* Rounds that count; odd, so that there is one in the middle. */
+/* Rounds that count, at most; odd, so that there is one in the middle. */
 #define BENCH_NR_ROUNDS	7
 
 /**
@@ -67,11 +67,16 @@ struct bench_limit {
  * @name: of the subject
  * @cases: ends with a case that has no name
  * @limits: ends with a limit that has no name
+ * @nr_rounds: that count; 0 for %BENCH_NR_ROUNDS, fewer where a round is long
+ * @max_spread: of rounds that are believed; 0 for three hundredths, more where they
+ *	cannot be but by the clock
  */
 struct bench_subject {
 	const char *name;
 	struct bench_case *cases;
 	const struct bench_limit *limits;
+	int nr_rounds;
+	double max_spread;
 };
 
 /**
