@@ -183,6 +183,53 @@ int hd_backend_inject(uint64_t id, uint64_t nth, uint32_t rate_ppm, uint64_t see
 	return hd_device_call(PRIVHEAP_IOC_INJECT, &arg);
 }
 
+int hd_backend_reset(uint64_t id, uint64_t keep_bytes)
+{
+	struct privheap_reset arg = {
+		.size = sizeof(arg),
+		.heap = id,
+		.keep_bytes = keep_bytes,
+	};
+
+	return hd_device_call(PRIVHEAP_IOC_RESET, &arg);
+}
+
+int hd_backend_policy(uint64_t id, uint32_t policy, uint32_t window_pages,
+		      uint64_t idle_bytes)
+{
+	struct privheap_policy arg = {
+		.size = sizeof(arg),
+		.heap = id,
+		.policy = policy,
+		.window_pages = window_pages,
+		.idle_bytes = idle_bytes,
+	};
+
+	return hd_device_call(PRIVHEAP_IOC_POLICY, &arg);
+}
+
+/* The three calls differ in what they do, but not in what they are told. */
+_Static_assert(sizeof(struct privheap_commit) ==
+	       sizeof(struct privheap_prefault), "commit");
+_Static_assert(sizeof(struct privheap_decommit) ==
+	       sizeof(struct privheap_prefault), "decommit");
+
+int hd_backend_pages(uint64_t id, unsigned long request, void *address,
+		     uint64_t bytes, uint64_t *done)
+{
+	struct privheap_prefault arg = {
+		.size = sizeof(arg),
+		.heap = id,
+		.addr = (uintptr_t)address,
+		.bytes = bytes,
+	};
+	int err = hd_device_call(request, &arg);
+
+	if (!err)
+		*done = arg.out_done_bytes;
+	return err;
+}
+
 int hd_backend_compact(uint64_t id, uint64_t *largest_free_bytes)
 {
 	struct privheap_compact arg = {

@@ -2,7 +2,7 @@
 /*
  * What the files of libheapdev know of each other.
  *
- * block.c, info.c, lock.c and walk.c translate Win32 calls; they find the heap
+ * block.c, commit.c, info.c, lock.c and walk.c translate Win32 calls; they find the heap
  * with hd_heap_enter() and talk to the kernel through backend.c only, which
  * knows the structures of the uapi, as device.c knows the file. Internal functions
  * return 0 or a negative errno; error.c turns that into Win32 codes at the edge.
@@ -87,6 +87,12 @@ int hd_backend_realloc(uint64_t id, uint32_t flags, void **block, size_t bytes,
 /* Sets what @flags, PRIVHEAP_LIMIT_F_*, names, and reads all; @id 0: the process. */
 int hd_backend_limit(uint64_t id, uint32_t flags, HEAPDEV_LIMITS *limits);
 int hd_backend_inject(uint64_t id, uint64_t nth, uint32_t rate_ppm, uint64_t seed);
+int hd_backend_reset(uint64_t id, uint64_t keep_bytes);
+int hd_backend_policy(uint64_t id, uint32_t policy, uint32_t window_pages,
+		      uint64_t idle_bytes);
+/* PRIVHEAP_IOC_COMMIT, _DECOMMIT or _PREFAULT; @done is written on success. */
+int hd_backend_pages(uint64_t id, unsigned long request, void *address,
+		     uint64_t bytes, uint64_t *done);
 int hd_backend_free(uint64_t id, void *block);
 int hd_backend_size(uint64_t id, const void *block, size_t *bytes);
 int hd_backend_compact(uint64_t id, uint64_t *largest_free_bytes);

@@ -289,6 +289,28 @@ out_use:
 }
 
 /**
+ * ph_commit_again - commit pages of a block, and give them memory
+ * @region: of this region
+ * @first: first page
+ * @nr: how many; those that were not committed will be zero
+ *
+ * Context: May sleep. Caller holds ph_heap.lock.
+ * Return: as ph_commit_pages().
+ */
+int ph_commit_again(struct ph_region *region, unsigned long first,
+		    unsigned long nr)
+{
+	struct ph_chunk *chunk;
+	unsigned long index;
+
+	ph_for_each_chunk(region, index, chunk, first, first + nr)
+		ph_chunk_zero(chunk, ph_chunk_part(index, first, first + nr));
+	return ph_commit_pages(region, first, nr, true) ?:
+	       ph_table_check(region, first, first + nr) ?:
+	       ph_populate(region, first, first + nr);
+}
+
+/**
  * ph_commit_count - count the pages of a region that are committed
  * @region: of this region
  *
@@ -299,6 +321,44 @@ unsigned long ph_commit_count(struct ph_region *region)
 {
 	lockdep_assert_held(&region->heap->lock);
 	return ph_count_committed(region, 0, region->blocks.nr_pages);
+}
+
+/* The first page of [@first, @end) that is committed, or @end. */
+static unsigned long ph_commit_next(struct ph_region *region,
+				    unsigned long first, unsigned long end)
+{
+	struct ph_chunk *chunk;
+	unsigned long index;
+	struct ph_part part;
+
+	/* A region may have millions of chunks that there are not. */
+	ph_for_each_chunk(region, index, chunk, first, end) {
+		part = ph_chunk_part(index, first, end);
+		part.lo = find_next_bit(chunk->committed, part.hi, part.lo);
+		if (part.lo < part.hi)
+			return index * PH_CHUNK_PAGES + part.lo;
+		cond_resched();
+	}
+	return end;
+}
+
+/* The first page of [@first, @end) that is not committed, or @end. */
+static unsigned long ph_commit_next_gap(struct ph_region *region,
+					unsigned long first, unsigned long end)
+{
+	struct ph_chunk *chunk;
+	struct ph_part part;
+
+	while (first < end && (chunk = ph_chunk_find(region, first))) {
+		part = ph_chunk_part(first / PH_CHUNK_PAGES, first, end);
+		first -= part.lo;
+		part.lo = find_next_zero_bit(chunk->committed, part.hi, part.lo);
+		first += part.lo;
+		if (part.lo < part.hi)
+			break;
+		cond_resched();
+	}
+	return first;
 }
 
 /**
@@ -313,28 +373,11 @@ unsigned long ph_commit_count(struct ph_region *region)
 bool ph_commit_stretch(struct ph_region *region, unsigned long first,
 		       unsigned long *end)
 {
-	struct ph_chunk *chunk = ph_chunk_find(region, first);
-	unsigned long index = first / PH_CHUNK_PAGES, i = first % PH_CHUNK_PAGES;
-	bool committed = chunk && test_bit(i, chunk->committed);
+	unsigned long gap = ph_commit_next_gap(region, first, *end);
 
 	lockdep_assert_held(&region->heap->lock);
-	for (; index * PH_CHUNK_PAGES < *end; index++, i = 0) {
-		chunk = xa_load(&region->chunks, index);
-		if (!chunk && !committed)
-			continue;
-		if (!chunk)
-			i = 0;
-		else if (committed)
-			i = find_next_zero_bit(chunk->committed, PH_CHUNK_PAGES, i);
-		else
-			i = find_next_bit(chunk->committed, PH_CHUNK_PAGES, i);
-		if (i < PH_CHUNK_PAGES) {
-			*end = min(*end, index * PH_CHUNK_PAGES + i);
-			break;
-		}
-		cond_resched();
-	}
-	return committed;
+	*end = gap > first ? gap : ph_commit_next(region, first, *end);
+	return gap > first;
 }
 
 /**
@@ -362,6 +405,22 @@ void ph_decommit_pages(struct ph_region *region, unsigned long first,
 		ph_idle_keep(region, first, end);
 	else
 		ph_decommit_range(region, first, end);
+}
+
+/**
+ * ph_decommit_now - decommit a range of pages that a program does not need now
+ * @region: of this region
+ * @first: first page
+ * @nr: how many; also those that the heap would keep for life
+ *
+ * Context: May sleep. Caller holds ph_heap.lock.
+ * Return: 0.
+ */
+int ph_decommit_now(struct ph_region *region, unsigned long first,
+		    unsigned long nr)
+{
+	ph_decommit_range(region, first, first + nr);
+	return 0;
 }
 
 /* The page in front of which @nr of the pages from @first on are resident. */

@@ -57,10 +57,13 @@ void ph_content_zero(struct ph_region *region, unsigned long addr,
 	}
 }
 
-/* Has page @n, which has no memory, to be zero when it gets some? */
+/* Is page @n, which has no memory, not committed or to be zero when it gets some? */
 static bool ph_content_is_zero(struct ph_region *region, unsigned long n)
 {
-	return test_bit(n % PH_CHUNK_PAGES, ph_chunk_find(region, n)->zero);
+	struct ph_chunk *chunk = ph_chunk_find(region, n);
+	unsigned int i = n % PH_CHUNK_PAGES;
+
+	return !test_bit(i, chunk->committed) || test_bit(i, chunk->zero);
 }
 
 /* The memory of page @n, which gets some if it has none; or NULL. */
@@ -97,11 +100,12 @@ static int ph_copy_piece(struct ph_region *dst, unsigned long to,
 }
 
 /**
- * ph_content_copy - copy committed memory of a heap to other such memory
+ * ph_content_copy - copy memory of a heap to other such memory
  * @dst: region copied to
  * @dst_addr: address copied to
  * @src: region copied from
- * @src_addr: address copied from; the ranges do not overlap
+ * @src_addr: address copied from; the ranges do not overlap. What is not committed
+ *	here counts as zero
  * @bytes: how much
  *
  * Works on the pages, not through the program's mapping, and so cannot fault.
@@ -133,19 +137,21 @@ int ph_content_copy(struct ph_region *dst, unsigned long dst_addr,
 	return 0;
 }
 
-/* Exchanges the memory of a page, and returns what it had. */
+/* Exchanges the memory of a page, if it may have some, and returns what it had. */
 static struct page *ph_page_exchange(struct ph_region *region, unsigned long n,
 				     struct page *page)
 {
 	struct ph_chunk *chunk = ph_chunk_find(region, n);
 	unsigned int i = n % PH_CHUNK_PAGES;
-	struct page *old;
+	struct page *old = NULL;
 
 	mutex_lock(&chunk->lock);
-	old = chunk->pages[i];
-	WRITE_ONCE(chunk->pages[i], page);
-	chunk->nr_resident += !!page - !!old;
-	atomic_long_add(!!page - !!old, &chunk->heap->nr_resident);
+	if (likely(test_bit(i, chunk->committed))) {
+		old = chunk->pages[i];
+		WRITE_ONCE(chunk->pages[i], page);
+		chunk->nr_resident += !!page - !!old;
+		atomic_long_add(!!page - !!old, &chunk->heap->nr_resident);
+	}
 	mutex_unlock(&chunk->lock);
 	return old;
 }
@@ -156,7 +162,8 @@ static struct page *ph_page_exchange(struct ph_region *region, unsigned long n,
  * @dst_first: first page moved to; committed, and just been so: what these pages
  *	hold is of no interest
  * @src: region moved from
- * @src_first: first page moved from; stays committed, without memory
+ * @src_first: first page moved from; what is committed stays so, without memory,
+ *	and what is not counts as zero
  * @nr: how many
  *
  * Costs a few dozen instructions a page where copying costs hundreds, and cannot

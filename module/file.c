@@ -456,7 +456,23 @@ static int ph_ioctl_prefault(struct ph_call *call)
 	struct privheap_prefault *arg = &call->arg.prefault;
 
 	return ph_call_on_pages(call, arg->heap, arg->addr, arg->bytes,
-				&arg->out_done_bytes, ph_heap_prefault);
+				&arg->out_done_bytes, ph_range_prefault);
+}
+
+static int ph_ioctl_commit(struct ph_call *call)
+{
+	struct privheap_commit *arg = &call->arg.commit;
+
+	return ph_call_on_pages(call, arg->heap, arg->addr, arg->bytes,
+				&arg->out_done_bytes, ph_range_commit);
+}
+
+static int ph_ioctl_decommit(struct ph_call *call)
+{
+	struct privheap_decommit *arg = &call->arg.decommit;
+
+	return ph_call_on_pages(call, arg->heap, arg->addr, arg->bytes,
+				&arg->out_done_bytes, ph_range_decommit);
 }
 
 static int ph_ioctl_policy(struct ph_call *call)
@@ -616,6 +632,8 @@ static const struct ph_ioctl ph_ioctls[] = {
 	PH_IOCTL(WALK, walk, __reserved, 0),
 	PH_IOCTL(RESET, reset, out_idle_bytes, 0),
 	PH_IOCTL(COMPACT, compact, out_largest_free_bytes, 0),
+	PH_IOCTL(COMMIT, commit, out_done_bytes, 0),
+	PH_IOCTL(DECOMMIT, decommit, out_done_bytes, 0),
 	PH_IOCTL(PREFAULT, prefault, out_done_bytes, 0),
 	PH_IOCTL(POLICY, policy, idle_bytes, 0),
 	PH_IOCTL(INJECT, inject, __reserved, 0),

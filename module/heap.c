@@ -935,44 +935,6 @@ int ph_heap_reset(struct ph_heap *heap, struct privheap_reset *arg)
 }
 
 /**
- * ph_heap_prefault - make committed pages of a heap resident and map them
- * @heap: which
- * @addr: of the first page
- * @bytes: how much, whole pages
- * @done: receives how far it came
- *
- * Context: May sleep; takes ph_heap.lock and mmap_lock.
- * Return: 0, -ENOENT, -ENOMEM, -EINTR, -ENXIO, -EIDRM.
- */
-int ph_heap_prefault(struct ph_heap *heap, u64 addr, u64 bytes, u64 *done)
-{
-	struct ph_region *region = NULL;
-	struct mem_cgroup *outer;
-	unsigned long first, nr;
-	long ret;
-
-	mutex_lock(&heap->lock);
-	ret = ph_heap_check_locked(heap);
-	if (!ret)
-		region = ph_heap_find_region(heap, addr);
-	if (region)
-		ph_region_get(region);
-	mutex_unlock(&heap->lock);
-	if (!region)
-		return ret ?: -ENOENT;
-	first = (addr - region->blocks.base) >> PAGE_SHIFT;
-	nr = min_t(u64, bytes >> PAGE_SHIFT, region->blocks.nr_pages - first);
-	outer = ph_cgroup_enter(heap->cgroup);
-	ret = ph_fault_prefault(region, first, nr);
-	ph_cgroup_leave(heap->cgroup, outer);
-	ph_region_put(region);
-	if (ret < 0)
-		return ret;
-	*done = (u64)ret << PAGE_SHIFT;
-	return 0;
-}
-
-/**
  * ph_heap_stat - read the state of a heap
  * @heap: which
  * @stat: receives it

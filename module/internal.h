@@ -404,7 +404,7 @@ struct ph_heap {
  * @nr_vmas: VMAs of the heap's own mm that map it: one, for a moment two inside
  *	mremap(), and none once the program unmapped it (ph_heap.lock)
  * @nr_kept_pages: from the start; once committed they stay so until the heap
- *	ends (constant)
+ *	ends, or the program itself decommits them (constant)
  * @chunks: struct ph_chunk by page number / PH_CHUNK_PAGES; grows under
  *	ph_heap.lock, entries stay until the last VMA ends
  */
@@ -479,6 +479,8 @@ struct ph_call {
 		struct privheap_policy policy;
 		struct privheap_inject inject;
 		struct privheap_reset reset;
+		struct privheap_commit commit;
+		struct privheap_decommit decommit;
 		struct privheap_prefault prefault;
 		struct privheap_limit limit;
 		struct privheap_guard_alloc guard_alloc;
@@ -535,10 +537,14 @@ int ph_heap_guard_free(struct ph_heap *heap,
 		       const struct privheap_guard_free *arg);
 int ph_heap_describe(struct ph_heap *heap, struct privheap_describe *arg);
 int ph_heap_compact(struct ph_heap *heap, struct privheap_compact *arg);
-int ph_heap_prefault(struct ph_heap *heap, u64 addr, u64 bytes, u64 *done);
 int ph_heap_reset(struct ph_heap *heap, struct privheap_reset *arg);
 int ph_heap_policy(struct ph_heap *heap, const struct privheap_policy *arg);
 int ph_heap_inject(struct ph_heap *heap, const struct privheap_inject *arg);
+
+/* range.c */
+int ph_range_prefault(struct ph_heap *heap, u64 addr, u64 bytes, u64 *done);
+int ph_range_commit(struct ph_heap *heap, u64 addr, u64 bytes, u64 *done);
+int ph_range_decommit(struct ph_heap *heap, u64 addr, u64 bytes, u64 *done);
 
 /* walk.c */
 int ph_walk(struct ph_heap *heap, struct privheap_walk *arg,
@@ -564,8 +570,12 @@ static inline bool ph_heap_is_secret(const struct ph_heap *heap)
 /* commit.c */
 int ph_commit_pages(struct ph_region *region, unsigned long first,
 		    unsigned long nr, bool backed);
+int ph_commit_again(struct ph_region *region, unsigned long first,
+		    unsigned long nr);
 void ph_decommit_pages(struct ph_region *region, unsigned long first,
 		       unsigned long nr);
+int ph_decommit_now(struct ph_region *region, unsigned long first,
+		    unsigned long nr);
 void ph_commit_release(struct ph_region *region);
 unsigned long ph_commit_resident(struct ph_region *region);
 void ph_commit_trim(struct ph_heap *heap);

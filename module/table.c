@@ -37,7 +37,7 @@ int ph_table_check(struct ph_region *region, unsigned long first,
 
 	lockdep_assert_held(&heap->lock);
 	/* Every heap has a first page, which is not worth it. */
-	if (!(heap->flags & PRIVHEAP_CREATE_F_BACKED) && end - first == 1)
+	if (!(heap->flags & PRIVHEAP_CREATE_F_BACKED) && end == 1)
 		return 0;
 	ph_for_each_chunk(region, index, chunk, first, end) {
 		if (chunk->has_tables)

@@ -25,6 +25,8 @@ union call_arg {
 	struct privheap_policy policy;
 	struct privheap_reset reset;
 	struct privheap_inject inject;
+	struct privheap_commit commit;
+	struct privheap_decommit decommit;
 	struct privheap_prefault prefault;
 	struct privheap_limit limit;
 	struct privheap_guard_alloc guard_alloc;
@@ -39,6 +41,7 @@ FIXTURE(call) {
 	int fd;
 	struct heap heap;
 	char *block;
+	char *pages;
 	char *guarded;
 	struct privheap_entry entries[4];
 	/* What there was before the call under test. */
@@ -163,6 +166,14 @@ FIXTURE_VARIANT_ADD(call, reset) {
 	CALL_OUT(RESET, reset, out_idle_bytes),
 };
 
+FIXTURE_VARIANT_ADD(call, commit) {
+	CALL_OUT(COMMIT, commit, out_done_bytes),
+};
+
+FIXTURE_VARIANT_ADD(call, decommit) {
+	CALL_OUT(DECOMMIT, decommit, out_done_bytes),
+};
+
 FIXTURE_VARIANT_ADD(call, prefault) {
 	CALL_OUT(PREFAULT, prefault, out_done_bytes),
 };
@@ -234,6 +245,7 @@ static void prepare_heap(struct __test_metadata *_metadata,
 		ASSERT_EQ(0, heap_create(&self->heap, self->fd));
 	}
 	ASSERT_EQ(0, block_alloc(&self->heap, OLD_BYTES, &self->block));
+	ASSERT_EQ(0, block_alloc(&self->heap, 64 * KIB, &self->pages));
 	/* Something to compact. */
 	ASSERT_EQ(0, block_alloc(&self->heap, 3000, &other));
 	ASSERT_EQ(0, block_free(&self->heap, other));
@@ -279,9 +291,10 @@ static union call_arg prepare(struct __test_metadata *_metadata,
 	case PRIVHEAP_IOC_DESCRIBE:
 		arg.describe.addr = (uintptr_t)self->guarded - 1;
 		break;
+	case PRIVHEAP_IOC_COMMIT:
+	case PRIVHEAP_IOC_DECOMMIT:
 	case PRIVHEAP_IOC_PREFAULT:
-		/* The heap's first page, which is resident anyway. */
-		arg.prefault.addr = (uintptr_t)self->heap.base;
+		arg.prefault.addr = (uintptr_t)self->pages;
 		arg.prefault.bytes = page_bytes();
 		break;
 	case PRIVHEAP_IOC_WALK:
@@ -662,6 +675,8 @@ static bool is_known_call(unsigned int nr)
 	return nr <= _IOC_NR(PRIVHEAP_IOC_RESET) ||
 	       nr == _IOC_NR(PRIVHEAP_IOC_POLICY) ||
 	       nr == _IOC_NR(PRIVHEAP_IOC_INJECT) ||
+	       nr == _IOC_NR(PRIVHEAP_IOC_COMMIT) ||
+	       nr == _IOC_NR(PRIVHEAP_IOC_DECOMMIT) ||
 	       nr == _IOC_NR(PRIVHEAP_IOC_PREFAULT) ||
 	       nr == _IOC_NR(PRIVHEAP_IOC_LIMIT) ||
 	       (nr >= _IOC_NR(PRIVHEAP_IOC_GUARD_ALLOC) &&

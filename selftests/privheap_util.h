@@ -316,23 +316,28 @@ static inline int heap_reset(const struct heap *heap, size_t keep_bytes,
 	return ret;
 }
 
-/* Returns how much is resident and mapped, or a negative errno. */
-static inline long heap_prefault(const struct heap *heap, const void *start,
-				 size_t bytes)
-{
-	struct privheap_prefault arg = {
-		.size = sizeof(arg),
-		.heap = heap->id,
-		.addr = (uintptr_t)start,
-		.bytes = bytes,
-	};
-	int ret = privheap_call(heap->fd, PRIVHEAP_IOC_PREFAULT, &arg,
-				sizeof(arg),
-				offsetof(struct privheap_prefault,
-					 out_done_bytes));
-
-	return ret ? ret : (long)arg.out_done_bytes;
+/* Calls on pages; return how much was done, or a negative errno. */
+#define PAGES_CALL(call, type)						\
+static inline long heap_##type(const struct heap *heap, const void *start, \
+			       size_t bytes)				\
+{									\
+	struct privheap_##type arg = {					\
+		.size = sizeof(arg),					\
+		.heap = heap->id,					\
+		.addr = (uintptr_t)start,				\
+		.bytes = bytes,						\
+	};								\
+	int ret = privheap_call(heap->fd, PRIVHEAP_IOC_##call, &arg,	\
+				sizeof(arg),				\
+				offsetof(struct privheap_##type,	\
+					 out_done_bytes));		\
+									\
+	return ret ? ret : (long)arg.out_done_bytes;			\
 }
+
+PAGES_CALL(COMMIT, commit)
+PAGES_CALL(DECOMMIT, decommit)
+PAGES_CALL(PREFAULT, prefault)
 
 static inline int heap_policy(const struct heap *heap, __u32 policy,
 			      __u32 window_pages)

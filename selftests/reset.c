@@ -1,11 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
  * Emptying a heap in one call, and idle pages: what is free, but stays committed
- * and resident for blocks to come; and pages that are made ready in advance.
+ * and resident for blocks to come.
  */
 #include <pthread.h>
 #include <sys/resource.h>
-#include <sys/time.h>
 
 #include "kselftest_harness.h"
 #include "privheap_util.h"
@@ -142,6 +141,9 @@ TEST_F(reset, keeps_pages)
 	long faults;
 
 	block = touched_block(_metadata, &self->heap, 2 * MIB);
+	/* As below, so that the code for it is there. */
+	memset(block, 1, bytes);
+	EXPECT_TRUE(all_bytes(block, bytes, 1));
 	ASSERT_EQ(0, heap_reset(&self->heap, bytes, &kept));
 	EXPECT_EQ(bytes, kept);
 	expect_as_new(_metadata, self, bytes);
@@ -354,95 +356,6 @@ TEST_F(reset, idle_bytes_too_large)
 	EXPECT_EQ(-EOVERFLOW, heap_create(&heap, self->fd,
 					  .idle_bytes = info.out_max_bytes + 1));
 	EXPECT_HEAP_STAT(&stat, &self->heap);
-}
-
-/* Prefault */
-
-TEST_F(reset, prefault_saves_faults)
-{
-	const size_t bytes = 700 * self->page;
-	char *block;
-	long faults;
-
-	/* So that memset() itself is there. */
-	block = touched_block(_metadata, &self->heap, bytes);
-	ASSERT_EQ(0, block_free(&self->heap, block));
-	ASSERT_EQ(0, block_alloc_with(&self->heap, bytes, self->page, 0, &block));
-	block[3 * self->page] = 7;
-	EXPECT_EQ((long)bytes, heap_prefault(&self->heap, block, bytes));
-	faults = nr_faults();
-	EXPECT_EQ(7, block[3 * self->page]);
-	memset(block, 1, bytes);
-	EXPECT_EQ(faults, nr_faults());
-	EXPECT_EQ((long)bytes, mapping_rss(block));
-	EXPECT_EQ((long)bytes, heap_prefault(&self->heap, block, bytes));
-}
-
-/* It comes as far as memory is committed, and says so. */
-TEST_F(reset, prefault_stops_at_reserved_page)
-{
-	struct privheap_stat stat;
-	char *block;
-
-	ASSERT_EQ(0, block_alloc(&self->heap, 10 * self->page, &block));
-	EXPECT_EQ((long)(8 * self->page),
-		  heap_prefault(&self->heap, block + 2 * self->page, MIB));
-	ASSERT_EQ(0, heap_stat(&self->heap, &stat));
-	EXPECT_EQ(-ENOENT, heap_prefault(&self->heap, block + 10 * self->page,
-					 self->page));
-	EXPECT_HEAP_STAT(&stat, &self->heap);
-	EXPECT_EQ(SIGSEGV, touch_read(block + 10 * self->page));
-}
-
-TEST_F(reset, prefault_of_bad_range)
-{
-	char *base = self->heap.base, *mem;
-	struct heap heap = self->heap;
-
-	mem = mmap(NULL, self->page, PROT_READ | PROT_WRITE,
-		   MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-	ASSERT_NE(MAP_FAILED, mem);
-	EXPECT_EQ(-EINVAL, heap_prefault(&heap, base + 1, self->page));
-	EXPECT_EQ(-EINVAL, heap_prefault(&heap, base, self->page + 1));
-	EXPECT_EQ(-EINVAL, heap_prefault(&heap, base, 0));
-	EXPECT_EQ(-ENOENT, heap_prefault(&heap, mem, self->page));
-	EXPECT_EQ(-ENOENT, heap_prefault(&heap, NULL, self->page));
-	EXPECT_EQ(-ENOENT, heap_prefault(&heap, base + heap.region_bytes,
-					 self->page));
-	EXPECT_EQ((long)(2 * self->page),
-		  heap_prefault(&heap, base, ~(self->page - 1)));
-	heap.id++;
-	EXPECT_EQ(-ENXIO, heap_prefault(&heap, base, self->page));
-	EXPECT_HEAP_STAT(&self->before, &self->heap);
-}
-
-static void note_signal(int sig)
-{
-}
-
-/* A signal that is waiting ends the call before it has begun anything. */
-TEST_F(reset, prefault_heeds_signals)
-{
-	struct sigaction action = { .sa_handler = note_signal };
-	struct itimerval timer = { .it_value.tv_usec = 1 };
-	char *block;
-	long done;
-
-	ASSERT_EQ(0, sigaction(SIGALRM, &action, NULL));
-	ASSERT_EQ(0, block_alloc(&self->heap, 7 * MIB, &block));
-	/* However far it comes, it tells, and goes on from there. */
-	ASSERT_EQ(0, setitimer(ITIMER_REAL, &timer, NULL));
-	done = heap_prefault(&self->heap, block, 7 * MIB);
-	if (done == -EINTR)
-		done = 0;
-	EXPECT_LE(0, done);
-	EXPECT_EQ(0, done % self->page);
-	if (done < (long)(7 * MIB)) {
-		EXPECT_EQ((long)(7 * MIB) - done,
-			  heap_prefault(&self->heap, block + done,
-					7 * MIB - done));
-	}
-	EXPECT_EQ(7 * MIB, (size_t)mapping_rss(block));
 }
 
 /* Under load */

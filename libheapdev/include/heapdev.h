@@ -691,6 +691,105 @@ HEAPDEV_API void HeapdevGraceEnter(void);
  */
 HEAPDEV_API void HeapdevGraceLeave(void);
 
+/*
+ * Memory, of which Windows decides alone.
+ *
+ * A page that a heap has handed out gets memory when it is touched, and others with
+ * it, as the heap's policy says. What is freed goes back to the kernel, but for the
+ * idle pages that a heap may keep.
+ */
+
+/* Policies: which pages get memory at a touch. */
+#define HEAPDEV_POLICY_DEFAULT	0U	/* as the module was loaded */
+#define HEAPDEV_POLICY_PAGE	1U	/* the one that is touched */
+#define HEAPDEV_POLICY_WINDOW	2U	/* a window of them around it */
+#define HEAPDEV_POLICY_ADAPTIVE	3U	/* more and more of them in a sequence */
+#define HEAPDEV_POLICY_POPULATE	4U	/* all of them, before it is touched */
+
+/**
+ * HeapdevSetPolicy() - change how a heap has memory
+ * @heap: the heap
+ * @policy: HEAPDEV_POLICY_*
+ * @window_pages: pages at a touch at most, a power of two; 0 for what is usual
+ * @idle_bytes: how much of what is freed may stay, so that a program which allocates
+ *	and frees in waves does not wait for memory in each. It counts against limits,
+ *	but goes before one refuses anything. A debug heap keeps nothing.
+ *
+ * Return: TRUE; or FALSE with ERROR_INVALID_PARAMETER (no such policy, or window),
+ * with ERROR_NOT_ENOUGH_MEMORY (@idle_bytes beyond the address space), or with
+ * ERROR_INVALID_HANDLE.
+ */
+HEAPDEV_API BOOL HeapdevSetPolicy(HANDLE heap, DWORD policy, DWORD window_pages,
+				  SIZE_T idle_bytes);
+
+/**
+ * HeapdevReset() - free all blocks of a heap
+ * @heap: the heap
+ * @keep_bytes: how much of what has memory may keep it, for blocks to come, beside
+ *	the initial size
+ *
+ * The handle, the limits, the policy and what else was set stay; the cost is that of
+ * the memory, not of the number of blocks. In a debug heap each block is freed as by
+ * HeapFree(), and examined as there; nothing is kept.
+ *
+ * Return: TRUE; or FALSE with ERROR_INVALID_HANDLE if @heap is no heap.
+ */
+HEAPDEV_API BOOL HeapdevReset(HANDLE heap, SIZE_T keep_bytes);
+
+/**
+ * HeapdevDecommit() - give the memory of some pages of a block back
+ * @heap: the heap
+ * @address: of the first page
+ * @bytes: how much: whole pages, all in one block of more than 16384 bytes
+ * @done: receives how much from @address on was done; may be NULL
+ *
+ * The block stays allocated. These pages do not count against limits any more; what
+ * they held is lost, and to touch them is an access violation (SIGSEGV), until
+ * HeapdevCommit(), or a HeapReAlloc() that moves the block. The program itself sees
+ * to it that no other thread frees the block meanwhile.
+ *
+ * With @done the call ends early, and returns TRUE, when a signal comes; the caller
+ * goes on behind what was done, or does not. Without, it goes on itself.
+ *
+ * Return: TRUE; or FALSE with ERROR_INVALID_PARAMETER (no whole pages, or not all in
+ * one such block), with ERROR_NOT_SUPPORTED in a debug heap, or with
+ * ERROR_INVALID_HANDLE. With @done NULL a part may have been done.
+ */
+HEAPDEV_API BOOL HeapdevDecommit(HANDLE heap, LPVOID address, SIZE_T bytes,
+				 SIZE_T *done);
+
+/**
+ * HeapdevCommit() - have pages of a block committed, and with memory
+ * @heap: the heap
+ * @address: of the first page
+ * @bytes: how much, as for HeapdevDecommit()
+ * @done: the same. The call ends early, too, where a limit is reached or memory runs
+ *	out; another one, behind what was done, says so
+ *
+ * Pages that were decommitted are zero, others stay as they are. To touch these
+ * pages cannot fail from there on.
+ *
+ * Return: as HeapdevDecommit(); FALSE with ERROR_NOT_ENOUGH_MEMORY, too.
+ */
+HEAPDEV_API BOOL HeapdevCommit(HANDLE heap, LPVOID address, SIZE_T bytes,
+			       SIZE_T *done);
+
+/**
+ * HeapdevPrefault() - have pages ready that will be touched
+ * @heap: the heap
+ * @address: of the first page
+ * @bytes: how much: whole pages, all of them committed
+ * @done: as for HeapdevCommit()
+ *
+ * As if each of them were touched, in a fraction of the time. The pages may belong
+ * to any blocks, also in a debug heap.
+ *
+ * Return: TRUE; or FALSE with ERROR_INVALID_PARAMETER (no whole pages, or one that is
+ * not committed), with ERROR_NOT_ENOUGH_MEMORY, or with ERROR_INVALID_HANDLE.
+ */
+HEAPDEV_API BOOL HeapdevPrefault(HANDLE heap, LPVOID address, SIZE_T bytes,
+				 SIZE_T *done);
+
 /* Exceptions */
 
 #define EXCEPTION_MAXIMUM_PARAMETERS	15

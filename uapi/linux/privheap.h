@@ -34,7 +34,8 @@
  *	EIDRM		the heap is dead: the program unmapped one of its
  *			regions; it can only be looked at and destroyed
  *	ENOENT		no such block: not the start of a live block of this
- *			heap
+ *			heap; in calls on pages, not all of them in a block of
+ *			the kind that is asked for, or not committed
  *	ERANGE		a hard limit above the ceiling that was set for it
  *	EOVERFLOW	a size that overflows when it is rounded up, or is larger
  *			than the address space
@@ -88,6 +89,8 @@ enum privheap_source {
 #define PRIVHEAP_IOC_WALK	_IO(PRIVHEAP_IOC_TYPE, 0x08)
 #define PRIVHEAP_IOC_COMPACT	_IO(PRIVHEAP_IOC_TYPE, 0x09)
 #define PRIVHEAP_IOC_RESET	_IO(PRIVHEAP_IOC_TYPE, 0x0A)
+#define PRIVHEAP_IOC_COMMIT	_IO(PRIVHEAP_IOC_TYPE, 0x0B)
+#define PRIVHEAP_IOC_DECOMMIT	_IO(PRIVHEAP_IOC_TYPE, 0x0C)
 #define PRIVHEAP_IOC_POLICY	_IO(PRIVHEAP_IOC_TYPE, 0x0D)
 #define PRIVHEAP_IOC_INJECT	_IO(PRIVHEAP_IOC_TYPE, 0x0E)
 #define PRIVHEAP_IOC_PREFAULT	_IO(PRIVHEAP_IOC_TYPE, 0x0F)
@@ -543,6 +546,51 @@ struct privheap_inject {
 	__aligned_u64 seed;
 	__u32 rate_ppm;
 	__u32 __reserved;
+};
+
+/**
+ * struct privheap_commit - ioctl(PRIVHEAP_IOC_COMMIT): have pages of a block back
+ * @size: sizeof(struct privheap_commit)
+ * @flags: must be 0
+ * @heap: id of the heap
+ * @addr: where to begin; start of a page
+ * @bytes: how much; whole pages, at least one, all in one block that is larger
+ *	than @out_slot_max_bytes of PRIVHEAP_IOC_INFO and not guarded
+ * @out_done_bytes: how much from @addr on is committed and resident now. Less than
+ *	@bytes if a signal came, a limit was reached, or memory ran out; to go on
+ *	behind it tells which
+ *
+ * Pages that were not committed are zero.
+ */
+struct privheap_commit {
+	__u32 size;
+	__u32 flags;
+	__aligned_u64 heap;
+	__aligned_u64 addr;
+	__aligned_u64 bytes;
+	__aligned_u64 out_done_bytes;
+};
+
+/**
+ * struct privheap_decommit - ioctl(PRIVHEAP_IOC_DECOMMIT): do without some pages
+ * @size: sizeof(struct privheap_decommit)
+ * @flags: must be 0
+ * @heap: id of the heap
+ * @addr: where to begin; start of a page
+ * @bytes: how much; as in struct privheap_commit
+ * @out_done_bytes: how much from @addr on is not committed now: less than @bytes
+ *	if a signal came
+ *
+ * What the pages hold is lost, and touching them is a SIGSEGV, until they are
+ * committed again. The block stays.
+ */
+struct privheap_decommit {
+	__u32 size;
+	__u32 flags;
+	__aligned_u64 heap;
+	__aligned_u64 addr;
+	__aligned_u64 bytes;
+	__aligned_u64 out_done_bytes;
 };
 
 /**
