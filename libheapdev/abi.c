@@ -73,5 +73,6 @@ CHECK_MEMBER(EXCEPTION_POINTERS, ExceptionRecord, 0, 8);
 CHECK_MEMBER(EXCEPTION_POINTERS, ContextRecord, 8, 8);
 
 CHECK(sizeof(HEAP_INFORMATION_CLASS) == 4);
-CHECK(HeapCompatibilityInformation == 0 &&
-      HeapEnableTerminationOnCorruption == 1 && HeapOptimizeResources == 3);
+CHECK(HeapCompatibilityInformation == 0);
+CHECK(HeapEnableTerminationOnCorruption == 1);
+CHECK(HeapOptimizeResources == 3);

@@ -60,7 +60,7 @@ static void *map_zeroed(size_t bytes)
 	return mem == MAP_FAILED ? NULL : mem;
 }
 
-static struct hd_heap *object_new_locked(HANDLE handle, bool debug)
+static struct hd_heap *object_new_locked(HANDLE handle)
 {
 	struct hd_heap *heap;
 
@@ -72,7 +72,8 @@ static struct hd_heap *object_new_locked(HANDLE handle, bool debug)
 	}
 	heap = &chunk[CHUNK_OBJECTS - chunk_free--];
 	heap->handle = handle;
-	hd_lock_init(&heap->lock, debug);
+	hd_lock_init(&heap->lock, false);
+	hd_lock_init(&heap->debug_lock, true);
 	heap->next_object = atomic_load(&first_object);
 	atomic_store(&first_object, heap);
 	return heap;
@@ -111,7 +112,7 @@ static struct hd_heap *find_object(HANDLE handle)
 }
 
 /* The object of @handle, made if need be; NULL without memory. */
-static struct hd_heap *get_object_locked(HANDLE handle, bool debug)
+static struct hd_heap *get_object_locked(HANDLE handle)
 {
 	struct hd_heap *heap = find_object(handle);
 	struct leaf *leaf;
@@ -127,7 +128,7 @@ static struct hd_heap *get_object_locked(HANDLE handle, bool debug)
 		atomic_store_explicit(directory_slot(handle), leaf,
 				      memory_order_release);
 	}
-	heap = object_new_locked(handle, debug);
+	heap = object_new_locked(handle);
 	if (heap)
 		atomic_store_explicit(leaf_slot(leaf, handle), heap,
 				      memory_order_release);
@@ -216,7 +217,7 @@ static int publish(HANDLE handle, uint64_t id, const struct wish *wish,
 	int err = -ENOMEM;
 
 	pthread_mutex_lock(&registry_mutex);
-	heap = get_object_locked(handle, hd_settings_are_set(wish->settings));
+	heap = get_object_locked(handle);
 	if (heap) {
 		*buried = atomic_exchange(&heap->id, 0);
 		if (*buried)
@@ -254,23 +255,24 @@ bool hd_heap_enter(struct hd_ref *ref, HANDLE handle, DWORD flags)
 		return false;
 	ref->heap = heap;
 	ref->debug = atomic_load_explicit(&heap->debug, memory_order_relaxed);
+	ref->lock = ref->debug ? &heap->debug_lock : &heap->lock;
 	ref->heap_flags = atomic_load_explicit(&heap->flags,
 					       memory_order_relaxed);
 	ref->flags = ref->heap_flags | (flags & CALL_FLAGS);
 	if (ref->flags & HEAP_NO_SERIALIZE)
 		return true;
-	hd_lock_acquire(&heap->lock);
+	hd_lock_acquire(ref->lock);
 	/* It may have been destroyed, and another one made, in the meantime. */
 	if (atomic_load_explicit(&heap->id, memory_order_relaxed) == ref->id)
 		return true;
-	hd_lock_release(&heap->lock);
+	hd_lock_release(ref->lock);
 	return false;
 }
 
 void hd_heap_leave(struct hd_ref *ref)
 {
 	if (!(ref->flags & HEAP_NO_SERIALIZE))
-		hd_lock_release(&ref->heap->lock);
+		hd_lock_release(ref->lock);
 }
 
 void hd_heap_for_each(void (*function)(HANDLE handle))
@@ -459,7 +461,7 @@ BOOL WINAPI HeapDestroy(HANDLE hHeap)
 		err = hd_backend_destroy(ref.id);
 	/* The program may have locked it, too; that ends with the heap. */
 	if (!(ref.flags & HEAP_NO_SERIALIZE))
-		hd_lock_release_all(&ref.heap->lock);
+		hd_lock_release_all(ref.lock);
 	if (!mine)
 		return hd_error_fail(ERROR_INVALID_HANDLE);
 	return !err || hd_error_fail(hd_error_from_call(err));
@@ -535,10 +537,11 @@ void hd_heap_fork_child(void)
 {
 	struct hd_heap *heap;
 
-	/* Of heaps that are being made or destroyed, too: only the lock. */
+	/* Of heaps that are being made or destroyed, too: only the locks. */
 	for (heap = atomic_load(&first_object); heap; heap = heap->next_object) {
 		atomic_store_explicit(&heap->id, 0, memory_order_relaxed);
 		hd_lock_reset(&heap->lock);
+		hd_lock_reset(&heap->debug_lock);
 	}
 	first_heap = NULL;
 	last_heap = NULL;

@@ -175,7 +175,8 @@ struct hd_heap {
 	struct hd_debug *_Atomic debug;	/* NULL: no debug heap; as @flags */
 	struct hd_debug *debug_memory;	/* for the next one (registry_mutex) */
 	HANDLE handle;			/* (constant) */
-	struct hd_lock lock;
+	struct hd_lock lock;		/* of an ordinary heap */
+	struct hd_lock debug_lock;	/* of a debug heap; robust */
 	HEAPDEV_SOFT_CALLBACK soft_callback;	/* NULL: none (lock) */
 	void *soft_context;		/* for it (lock) */
 	struct hd_heap *next, *prev;	/* list of heaps (registry_mutex) */
@@ -189,6 +190,7 @@ struct hd_ref {
 	DWORD heap_flags;		/* of creation */
 	DWORD flags;			/* those and the call's */
 	struct hd_debug *debug;		/* NULL: no debug heap */
+	struct hd_lock *lock;		/* the heap's */
 };
 
 /* A debug heap: every call goes to debug.c, and nothing is cached. */

@@ -100,8 +100,8 @@ BOOL WINAPI HeapUnlock(HANDLE hHeap)
 		return hd_error_fail(ERROR_INVALID_HANDLE);
 	if (ref.heap_flags & HEAP_NO_SERIALIZE)
 		return TRUE;
-	if (!hd_lock_owned(&ref.heap->lock))
+	if (!hd_lock_owned(ref.lock))
 		return hd_error_fail(ERROR_NOT_OWNER);
-	hd_lock_release(&ref.heap->lock);
+	hd_lock_release(ref.lock);
 	return TRUE;
 }

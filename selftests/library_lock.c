@@ -391,6 +391,52 @@ TEST(owner_of_lock_ends)
 	EXPECT_NE(NULL, HeapAlloc(heap, HEAP_NO_SERIALIZE, 10));
 }
 
+/*
+ * Of a debug heap others get it, of an ordinary one they do not; whatever heap had
+ * the address before.
+ */
+FIXTURE(successor) {
+	HANDLE heap;
+};
+
+FIXTURE_VARIANT(successor) {
+	const char *before, *after;	/* settings */
+};
+
+FIXTURE_VARIANT_ADD(successor, ordinary_after_debug) { "htc", "" };
+FIXTURE_VARIANT_ADD(successor, debug_after_ordinary) { "", "htc" };
+
+FIXTURE_SETUP(successor)
+{
+	HANDLE before = NULL;
+	int i;
+
+	/* Until the library has mapped what it needs for itself around them. */
+	for (i = 0; i < 20 && (!i || self->heap != before); i++) {
+		HeapDestroy(self->heap);
+		before = HeapdevCreateDebug(0, 0, 0, variant->before);
+		ASSERT_HEAP(before);
+		ASSERT_TRUE(HeapLock(before));
+		ASSERT_TRUE(HeapDestroy(before));
+		self->heap = HeapdevCreateDebug(0, 0, 0, variant->after);
+		ASSERT_HEAP(self->heap);
+	}
+	ASSERT_EQ(before, self->heap);
+}
+
+FIXTURE_TEARDOWN(successor)
+{
+}
+
+TEST_F(successor, owner_of_lock_ends)
+{
+	struct caller caller = { .call = CALL_ALLOC, .heap = self->heap };
+
+	in_thread(lock_heap, self->heap);
+	ASSERT_EQ(0, pthread_create(&caller.thread, NULL, run_caller, &caller));
+	EXPECT_EQ(!*variant->after, is_blocked(&caller));
+}
+
 TEST(lock_of_unserialized_heap)
 {
 	HANDLE heap = HeapCreate(HEAP_NO_SERIALIZE, 0, 0);
