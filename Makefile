@@ -6,7 +6,7 @@
 KERNEL ?= 6.1 6.12
 # Which tests; all if empty.
 SUBJECT ?=
-# How long to fuzz.
+# How long to fuzz, or to stress.
 SECONDS ?= 60
 
 # "wall" for benchmarks without counted time.
@@ -22,7 +22,7 @@ release := $(shell uname -r)
 newest := $(lastword $(KERNEL))
 
 .PHONY: all help modules lib tools selftests demo run test bench bench-alloc scale \
-	check check-wine fuzz debug-kernel load unload install clean deps
+	check check-wine fuzz stress debug-kernel load unload install clean deps
 
 all: modules lib tools
 
@@ -35,6 +35,7 @@ help:
 	@echo 'make scale        100000 heaps at once, in a virtual machine of 4 GiB'
 	@echo 'make check        what static checkers find'
 	@echo 'make fuzz         the bookkeeping of blocks, then the calls, for SECONDS=60 each'
+	@echo 'make stress       everything at once, in a virtual machine, for SECONDS=60'
 	@echo 'make check-wine   the library beside Wine, the same programs on both'
 	@echo 'sudo make load    build for the running kernel, load, run the demonstrations'
 	@echo 'sudo make unload  take the module out of the running kernel'
@@ -137,6 +138,11 @@ check: deps-build deps-check deps-programs $(addprefix deps-headers-,$(KERNEL)) 
 fuzz: deps-fuzz deps-build deps-vm deps-headers-debug
 	@$(MAKE) -C selftests/block fuzz SECONDS=$(SECONDS)
 	@selftests/fuzz/run $(SECONDS)
+
+# The runner's own limits of time are for the usual length.
+stress: module-$(newest) selftests deps-vm
+	@PRIVHEAP_STRESS_SECONDS=$(SECONDS) selftests/vm/run --kernel $(newest) \
+		--cpus 2 --timeout $$((2 * $(SECONDS) + 900)) -- selftests/run-all stress
 
 check-wine: module-$(newest) lib deps-vm deps-wine
 	@$(MAKE) -s -C selftests/wine

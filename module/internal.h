@@ -588,6 +588,7 @@ unsigned long ph_commit_extent(struct ph_region *region, unsigned long first,
 void ph_commit_exit(struct ph_region *region);
 
 /* table.c */
+bool ph_table_reserve(unsigned int nr_pages);
 int ph_table_check(struct ph_region *region, unsigned long first,
 		   unsigned long end);
 int ph_table_make(struct ph_heap *heap, struct ph_region *spare);

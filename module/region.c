@@ -16,6 +16,7 @@
 #include <linux/module.h>
 #include <linux/mount.h>
 #include <linux/pseudo_fs.h>
+#include <linux/sched/mm.h>
 #include <linux/slab.h>
 
 #include "internal.h"
@@ -258,8 +259,14 @@ void ph_region_unmount(void)
  */
 int ph_region_open(struct ph_heap *heap)
 {
-	struct file *filp = ph_region_file_create(heap);
+	unsigned int noreclaim;
+	struct file *filp;
 
+	if (!ph_table_reserve(1))
+		return -ENOMEM;
+	noreclaim = memalloc_noreclaim_save();
+	filp = ph_region_file_create(heap);
+	memalloc_noreclaim_restore(noreclaim);
 	if (IS_ERR(filp))
 		return -ENOMEM;
 	filp->private_data = heap;
@@ -282,15 +289,20 @@ static unsigned long ph_region_map(struct ph_heap *heap,
 				   struct ph_region *region)
 {
 	unsigned long prot = PROT_READ | PROT_WRITE;
+	unsigned int noreclaim;
 	unsigned long addr;
 
+	if (!ph_table_reserve(1))
+		return -ENOMEM;
 	if (heap->flags & PRIVHEAP_CREATE_F_EXEC)
 		prot |= PROT_EXEC;
 	heap->mapping = region;
 	WRITE_ONCE(heap->mapper, current);
+	noreclaim = memalloc_noreclaim_save();
 	addr = vm_mmap(heap->filp, 0, region->blocks.nr_pages << PAGE_SHIFT,
 		       prot, MAP_SHARED | MAP_NORESERVE,
 		       region->pgoff << PAGE_SHIFT);
+	memalloc_noreclaim_restore(noreclaim);
 	WRITE_ONCE(heap->mapper, NULL);
 	heap->mapping = NULL;
 	return addr;

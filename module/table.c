@@ -8,6 +8,9 @@
  * be backed first asks here whether the tables are there. If not, the call drops
  * ph_heap.lock, has them made, and starts again, as it does when a heap has to
  * grow. Tables stay as long as the region is mapped, so each chunk needs this once.
+ * The file of a heap and the VMAs of its regions are the same to the kernel: it
+ * allocates them in a way that the cgroup answers with the OOM killer, and so they
+ * are asked for here first.
  *
  * This file knows page tables and the chunk's mark that they are there.
  */
@@ -49,23 +52,30 @@ int ph_table_check(struct ph_region *region, unsigned long first,
 	return 0;
 }
 
-/*
- * Is there room for some tables? That is asked with pages that can be refused. When
- * they are given back, this CPU is left with the charge for as many.
+/**
+ * ph_table_reserve - is there room for some pages of the kernel's own?
+ * @nr_pages: how many; at most PH_TABLES_PER_CHUNK
+ *
+ * That is asked with pages that can be refused. When they are given back, this CPU is
+ * left with the charge for as many. What the kernel allocates next for a region, and
+ * would call the OOM killer for, is to be done with memalloc_noreclaim_save().
+ *
+ * Context: May sleep.
+ * Return: true if there is.
  */
-static bool ph_table_reserve(void)
+bool ph_table_reserve(unsigned int nr_pages)
 {
 	struct page *pages[PH_TABLES_PER_CHUNK];
 	unsigned int i, nr;
 
-	for (nr = 0; nr < PH_TABLES_PER_CHUNK; nr++) {
+	for (nr = 0; nr < nr_pages; nr++) {
 		pages[nr] = alloc_page(PH_GFP_BACKED & ~__GFP_ZERO);
 		if (!pages[nr])
 			break;
 	}
 	for (i = 0; i < nr; i++)
 		__free_page(pages[i]);
-	return nr == PH_TABLES_PER_CHUNK;
+	return nr == nr_pages;
 }
 
 /*
@@ -133,7 +143,7 @@ int ph_table_make(struct ph_heap *heap, struct ph_region *spare)
 	mutex_unlock(&heap->lock);
 	if (heap->cgroup)
 		outer = ph_cgroup_activate(NULL);
-	if (ph_table_reserve())
+	if (ph_table_reserve(PH_TABLES_PER_CHUNK))
 		err = ph_table_fill(heap, base +
 				    index * (PH_CHUNK_PAGES << PAGE_SHIFT));
 	ph_cgroup_leave(heap->cgroup, outer);
