@@ -545,7 +545,7 @@ TEST_F(call, answer_half_read_only)
 					    edge - writable));
 	}
 	for (writable = variant->out_start; writable < variant->out_end;
-	     writable += 4) {
+	     writable++) {
 		memcpy(edge - writable, &arg, variant->size);
 		ASSERT_EQ(0, mprotect(edge, page, PROT_READ));
 		EXPECT_EQ(-EFAULT, privheap_ioctl(self->fd, variant->nr,

@@ -568,20 +568,20 @@ static char *many_blocks[MANY_BLOCKS];
 TEST_F_TIMEOUT(guard, many_live_blocks, 600)
 {
 	long max_maps = file_number("/proc/sys/vm/max_map_count");
+	unsigned int i, nr_blocks = scaled(MANY_BLOCKS);
 	struct privheap_stat stat;
-	unsigned int i;
 
 	ASSERT_EQ(65530, max_maps);
-	for (i = 0; i < MANY_BLOCKS; i++) {
+	for (i = 0; i < nr_blocks; i++) {
 		ASSERT_EQ(0, block_alloc_guarded(&self->heap, 32, 0, 0, i,
 						 &many_blocks[i]));
 		memset(many_blocks[i], i, 32);
 	}
 	ASSERT_EQ(0, heap_stat(&self->heap, &stat));
-	EXPECT_EQ(MANY_BLOCKS, stat.out_nr_blocks);
-	EXPECT_EQ(MANY_BLOCKS * self->page, stat.out_committed_bytes);
+	EXPECT_EQ(nr_blocks, stat.out_nr_blocks);
+	EXPECT_EQ(nr_blocks * self->page, stat.out_committed_bytes);
 	EXPECT_GT(100, maps_heaps());
-	for (i = 0; i < MANY_BLOCKS; i += 997) {
+	for (i = 0; i < nr_blocks; i += 997) {
 		EXPECT_TRUE(all_bytes(many_blocks[i], 32, i));
 		EXPECT_EQ(SIGSEGV, touch_write(many_blocks[i] + 32));
 		expect_description(_metadata, &self->heap, many_blocks[i] + 32,
@@ -612,7 +612,7 @@ TEST_F_TIMEOUT(guard, mprotect_reaches_the_limit, 600)
 
 /* Threads */
 
-#define RACE_ROUNDS	2000
+#define RACE_ROUNDS	scaled(2000)
 
 struct race {
 	struct heap *heap;

@@ -456,7 +456,7 @@ TEST(lock_of_unserialized_heap)
 /* Many threads */
 
 #define NR_THREADS	8
-#define NR_ROUNDS	2000
+#define NR_ROUNDS	scaled(2000)
 
 static pthread_barrier_t barrier;
 

@@ -785,20 +785,20 @@ TEST_F_TIMEOUT(lengthy, many_live_blocks, 600)
 {
 	HANDLE heap = with("hpa");
 	static char *blocks[MANY_BLOCKS];
-	unsigned int i;
+	unsigned int i, nr_blocks = scaled(MANY_BLOCKS);
 
 	ASSERT_HEAP(heap);
-	for (i = 0; i < MANY_BLOCKS; i++) {
+	for (i = 0; i < nr_blocks; i++) {
 		blocks[i] = HeapAlloc(heap, 0, 32);
 		ASSERT_NE(NULL, blocks[i]);
 		*blocks[i] = i;
 	}
-	for (i = 0; i < MANY_BLOCKS; i += 1001) {
+	for (i = 0; i < nr_blocks; i += 1001) {
 		EXPECT_EQ((char)i, *blocks[i]);
 		EXPECT_FALSE(is_accessible(blocks[i] + 32));
 		EXPECT_EQ(32, HeapSize(heap, 0, blocks[i]));
 	}
-	EXPECT_EQ(32 * MANY_BLOCKS, summary_of(heap).cbAllocated);
+	EXPECT_EQ(32 * nr_blocks, summary_of(heap).cbAllocated);
 	EXPECT_TRUE(HeapDestroy(heap));
 }
 
