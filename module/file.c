@@ -591,7 +591,11 @@ static int ph_ioctl_limit(struct ph_call *call)
 	if (!err)
 		ph_ioctl_limit_fill(limit, arg);
 	ph_limit_put(limit);
-	return err ?: ph_call_answer(call);
+	if (err)
+		return err;
+	err = ph_call_answer(call);
+	/* It could be written a moment ago, and what was changed stays so. */
+	return arg->flags ? 0 : err;
 }
 
 /**

@@ -12,10 +12,14 @@
  * Runs only where the kernel has /proc/self/fail-nth: on the kernel "debug".
  */
 #include "kselftest_harness.h"
-#include "privheap_util.h"
+#include "netlink_util.h"
 
 /* More failures than any operation has. */
 #define MAX_NTH		2000
+#define MAX_ERRNO	4095
+
+#define QUARANTINE_BYTES	MIB
+#define COOKIE			0x5ca1ab1e
 
 /* What an operation works on; made anew for each failure. */
 struct place {
@@ -23,7 +27,13 @@ struct place {
 	struct heap heap;
 	char *block;
 	struct privheap_stat before;
+	struct privheap_limit limit;
+	struct nl nl;
 };
+
+/* Where heaps are put that charge a memory cgroup of their own. */
+static struct cgroup cgroup;
+static int cgroup_fd;
 
 /* Failing the n-th service: see the kernel's fault-injection.rst */
 
@@ -76,6 +86,18 @@ static int do_create_fixed(struct place *place)
 			   .initial_bytes = 40000);
 }
 
+static int do_create_guarded(struct place *place)
+{
+	return heap_create(&place->heap, place->fd, .flags = PRIVHEAP_CREATE_F_GUARD,
+			   .quarantine_bytes = QUARANTINE_BYTES);
+}
+
+static int do_create_in_cgroup(struct place *place)
+{
+	return heap_create(&place->heap, place->fd, .flags = PRIVHEAP_CREATE_F_CGROUP,
+			   .cgroup_fd = cgroup_fd);
+}
+
 static int undo_create(struct place *place)
 {
 	return heap_destroy(&place->heap);
@@ -108,9 +130,37 @@ static int do_alloc_own_region(struct place *place)
 				&place->block);
 }
 
+static int do_alloc_guarded(struct place *place)
+{
+	return block_alloc_guarded(&place->heap, 5000, 1, PRIVHEAP_GUARD_ALLOC_F_ZERO,
+				   COOKIE, &place->block);
+}
+
 static int undo_alloc(struct place *place)
 {
 	return block_free(&place->heap, place->block);
+}
+
+/* A byte now and then: to write and read all of megabytes takes seconds here. */
+#define STAMP_STRIDE	10007
+
+static void stamp(char *mem, size_t bytes)
+{
+	size_t i;
+
+	for (i = 0; i < bytes; i += STAMP_STRIDE)
+		mem[i] = (char)(i / STAMP_STRIDE + 1);
+}
+
+static bool is_stamped(const char *mem, size_t bytes)
+{
+	size_t i;
+
+	for (i = 0; i < bytes; i += STAMP_STRIDE) {
+		if (mem[i] != (char)(i / STAMP_STRIDE + 1))
+			return false;
+	}
+	return true;
 }
 
 static int prepare_slot(struct place *place)
@@ -118,7 +168,7 @@ static int prepare_slot(struct place *place)
 	int ret = do_alloc_slot(place);
 
 	if (!ret)
-		pattern_fill(place->block, 100, 1);
+		stamp(place->block, 100);
 	return ret;
 }
 
@@ -127,7 +177,7 @@ static int prepare_large(struct place *place)
 	int ret = do_alloc_large(place);
 
 	if (!ret)
-		pattern_fill(place->block, 100000, 1);
+		stamp(place->block, 100000);
 	return ret;
 }
 
@@ -136,7 +186,7 @@ static int prepare_own_region(struct place *place)
 	int ret = do_alloc_own_region(place);
 
 	if (!ret)
-		pattern_fill(place->block, 3 * MIB, 1);
+		stamp(place->block, 3 * MIB);
 	return ret;
 }
 
@@ -146,7 +196,7 @@ static int realloc_to(struct place *place, size_t old, size_t bytes)
 	int ret = block_realloc(&place->heap, &block, bytes, PRIVHEAP_REALLOC_F_ZERO);
 	size_t kept = old < bytes ? old : bytes;
 
-	if (!pattern_check(ret ? place->block : block, ret ? old : kept, 1))
+	if (!is_stamped(ret ? place->block : block, ret ? old : kept))
 		return -EBADMSG;
 	if (!ret)
 		place->block = block;
@@ -188,6 +238,31 @@ static int do_free(struct place *place)
 	return block_free(&place->heap, place->block);
 }
 
+static int do_free_guarded(struct place *place)
+{
+	return block_free_guarded(&place->heap, place->block, COOKIE);
+}
+
+/* A block leaves the quarantine when another one needs its room there. */
+static int prepare_full_quarantine(struct place *place)
+{
+	size_t bytes;
+	int ret = 0;
+
+	for (bytes = 0; !ret && bytes < QUARANTINE_BYTES; bytes += 64 * KIB) {
+		ret = block_alloc_guarded(&place->heap, 64 * KIB, 1, 0, COOKIE,
+					  &place->block) ?: do_free_guarded(place);
+	}
+	return ret ?: do_alloc_guarded(place);
+}
+
+static int do_describe(struct place *place)
+{
+	struct privheap_describe describe;
+
+	return heap_describe(&place->heap, place->block, &describe);
+}
+
 static int do_size(struct place *place)
 {
 	long bytes = block_size(&place->heap, place->block);
@@ -217,6 +292,109 @@ static int do_compact(struct place *place)
 	return heap_compact(&place->heap, &largest);
 }
 
+/*
+ * What is not to be had is less done, and no failure; nor is it one that the number
+ * cannot be written any more.
+ */
+static int do_prefault(struct place *place)
+{
+	long bytes = heap_prefault(&place->heap, place->block, 20 * page_bytes());
+
+	return bytes < 0 && bytes >= -MAX_ERRNO ? bytes : 0;
+}
+
+static int do_reset(struct place *place)
+{
+	size_t kept;
+
+	return heap_reset(&place->heap, 0, &kept);
+}
+
+static int do_reset_and_keep(struct place *place)
+{
+	size_t kept;
+
+	return heap_reset(&place->heap, MIB, &kept);
+}
+
+static int do_policy(struct place *place)
+{
+	return heap_policy(&place->heap, PRIVHEAP_POLICY_POPULATE, 0);
+}
+
+static int do_inject(struct place *place)
+{
+	return heap_inject(&place->heap, .nth = 1000);
+}
+
+static int do_limit_read(struct place *place)
+{
+	return heap_limit(&place->heap, &place->limit);
+}
+
+static int do_limit_change(struct place *place)
+{
+	return heap_limit(&place->heap, &place->limit,
+			  .flags = PRIVHEAP_LIMIT_F_HARD, .hard_bytes = 8 * MIB);
+}
+
+static int do_limit_change_process(struct place *place)
+{
+	return process_limit(place->fd, &place->limit,
+			     .flags = PRIVHEAP_LIMIT_F_HARD, .hard_bytes = 8 * MIB);
+}
+
+/* Netlink: what is left in a socket after a failure may be half an answer */
+
+static int prepare_netlink(struct place *place)
+{
+	return nl_open(&place->nl);
+}
+
+static void recover_netlink(struct place *place)
+{
+	nl_close(&place->nl);
+	nl_open(&place->nl);
+}
+
+static int do_netlink_get(struct place *place)
+{
+	struct nl_msg msg, answer;
+
+	nl_begin(&place->nl, &msg, PRIVHEAP_CMD_HEAP_GET, 0);
+	nl_add_u64(&msg, PRIVHEAP_A_HEAP_SERIAL, place->before.out_serial);
+	return nl_get(&place->nl, &msg, &answer);
+}
+
+static int do_netlink_list(struct place *place)
+{
+	struct nl_msg msg;
+
+	nl_begin(&place->nl, &msg, PRIVHEAP_CMD_HEAP_GET, NLM_F_DUMP);
+	return nl_ask(&place->nl, &msg, NULL, NULL);
+}
+
+static int do_netlink_map(struct place *place)
+{
+	struct nl_msg msg;
+
+	nl_begin(&place->nl, &msg, PRIVHEAP_CMD_MAP_GET, NLM_F_DUMP);
+	nl_add_u64(&msg, PRIVHEAP_A_MAP_SERIAL, place->before.out_serial);
+	return nl_ask(&place->nl, &msg, NULL, NULL);
+}
+
+/* The limit of this heap may be set although the answer then is lost. */
+static int do_netlink_limit_set(struct place *place)
+{
+	struct nl_msg msg;
+
+	nl_begin(&place->nl, &msg, PRIVHEAP_CMD_LIMIT_SET, NLM_F_ACK);
+	nl_add_u32(&msg, PRIVHEAP_A_LIMIT_SCOPE, PRIVHEAP_SCOPE_HEAP);
+	nl_add_u64(&msg, PRIVHEAP_A_LIMIT_KEY, place->before.out_serial);
+	nl_add_u64(&msg, PRIVHEAP_A_LIMIT_SOFT_BYTES, MIB);
+	return nl_ask(&place->nl, &msg, NULL, NULL);
+}
+
 /* Without memory the kernel makes the program touch the page again. */
 static int do_touch(struct place *place)
 {
@@ -243,6 +421,7 @@ FIXTURE(failure)
  * @prepare: what is there before
  * @run, @undo: the operation, and what it is to be undone with. Without @undo the
  *	heap may be another one after it
+ * @recover: what it works on is not as it was after a failure; that may be ENOBUFS
  * @no_heap: it needs none
  * @never_fails: to give something back needs nothing, or the kernel tries again
  */
@@ -254,6 +433,7 @@ FIXTURE_VARIANT(failure)
 	int (*prepare)(struct place *place);
 	int (*run)(struct place *place);
 	int (*undo)(struct place *place);
+	void (*recover)(struct place *place);
 };
 
 #define OPERATION(name, ...) \
@@ -262,6 +442,10 @@ FIXTURE_VARIANT(failure)
 OPERATION(open, .no_heap = true, .run = do_open);
 OPERATION(create, .no_heap = true, .run = do_create, .undo = undo_create);
 OPERATION(create_fixed, .no_heap = true, .run = do_create_fixed, .undo = undo_create);
+OPERATION(create_guarded, .no_heap = true, .run = do_create_guarded,
+	  .undo = undo_create);
+OPERATION(create_in_cgroup, .no_heap = true, .run = do_create_in_cgroup,
+	  .undo = undo_create);
 OPERATION(destroy, .prepare = prepare_own_region, .run = do_destroy,
 	  .never_fails = true);
 OPERATION(alloc_slot, .run = do_alloc_slot, .undo = undo_alloc);
@@ -274,6 +458,13 @@ OPERATION(alloc_large_backed, .flags = PRIVHEAP_CREATE_F_BACKED,
 	  .run = do_alloc_large, .undo = undo_alloc);
 OPERATION(alloc_own_region_backed, .flags = PRIVHEAP_CREATE_F_BACKED,
 	  .run = do_alloc_own_region, .undo = undo_alloc);
+OPERATION(alloc_large_in_cgroup,
+	  .flags = PRIVHEAP_CREATE_F_CGROUP | PRIVHEAP_CREATE_F_BACKED,
+	  .run = do_alloc_large, .undo = undo_alloc);
+OPERATION(alloc_large_secret, .flags = PRIVHEAP_CREATE_F_SECRET,
+	  .run = do_alloc_large, .undo = undo_alloc);
+OPERATION(alloc_guarded, .flags = PRIVHEAP_CREATE_F_GUARD, .run = do_alloc_guarded,
+	  .undo = undo_alloc);
 OPERATION(grow_slot, .prepare = prepare_slot, .run = do_grow_slot);
 OPERATION(grow_slot_to_large, .prepare = prepare_slot, .run = do_grow_slot_to_large);
 OPERATION(grow_large, .prepare = prepare_large, .run = do_grow_large);
@@ -290,10 +481,32 @@ OPERATION(free_large, .prepare = prepare_large, .run = do_free,
 	  .never_fails = true);
 OPERATION(free_own_region, .prepare = prepare_own_region, .run = do_free,
 	  .never_fails = true);
+OPERATION(free_large_secret, .flags = PRIVHEAP_CREATE_F_SECRET,
+	  .prepare = prepare_large, .run = do_free, .never_fails = true);
+OPERATION(free_guarded, .flags = PRIVHEAP_CREATE_F_GUARD,
+	  .prepare = do_alloc_guarded, .run = do_free_guarded, .never_fails = true);
+OPERATION(free_guarded_quarantine_full, .flags = PRIVHEAP_CREATE_F_GUARD,
+	  .prepare = prepare_full_quarantine, .run = do_free_guarded,
+	  .never_fails = true);
+OPERATION(describe, .flags = PRIVHEAP_CREATE_F_GUARD, .prepare = do_alloc_guarded,
+	  .run = do_describe);
 OPERATION(size, .prepare = prepare_slot, .run = do_size);
 OPERATION(stat, .prepare = prepare_large, .run = do_stat);
 OPERATION(walk, .prepare = prepare_large, .run = do_walk);
 OPERATION(compact, .prepare = prepare_large, .run = do_compact);
+OPERATION(prefault, .prepare = do_alloc_large, .run = do_prefault);
+OPERATION(reset, .prepare = prepare_own_region, .run = do_reset);
+OPERATION(reset_and_keep, .prepare = prepare_large, .run = do_reset_and_keep);
+OPERATION(policy, .prepare = prepare_large, .run = do_policy, .never_fails = true);
+OPERATION(inject, .run = do_inject, .never_fails = true);
+OPERATION(limit_read, .run = do_limit_read);
+OPERATION(limit_change, .run = do_limit_change);
+OPERATION(limit_change_process, .run = do_limit_change_process);
+#define NETLINK .prepare = prepare_netlink, .recover = recover_netlink
+OPERATION(netlink_get, NETLINK, .run = do_netlink_get);
+OPERATION(netlink_list, NETLINK, .run = do_netlink_list);
+OPERATION(netlink_map, NETLINK, .run = do_netlink_map);
+OPERATION(netlink_limit_set, NETLINK, .run = do_netlink_limit_set);
 OPERATION(touch, .prepare = do_alloc_large, .run = do_touch, .never_fails = true);
 
 /* All may fail, also what may sleep, and nothing is said about it. */
@@ -323,11 +536,16 @@ FIXTURE_SETUP(failure)
 	snprintf(path, sizeof(path), "/proc/self/task/%d/fail-nth", gettid());
 	nth_fd = open(path, O_RDWR | O_CLOEXEC);
 	ASSERT_LE(0, nth_fd);
+	ASSERT_EQ(0, cgroup_create(&cgroup));
+	cgroup_fd = cgroup_open(&cgroup);
+	ASSERT_LE(0, cgroup_fd);
 }
 
 FIXTURE_TEARDOWN(failure)
 {
 	close(nth_fd);
+	close(cgroup_fd);
+	EXPECT_TRUE(eventually(!cgroup_destroy(&cgroup)));
 }
 
 static void place_open(struct __test_metadata *_metadata,
@@ -335,11 +553,15 @@ static void place_open(struct __test_metadata *_metadata,
 {
 	size_t largest;
 
-	place->fd = privheap_open();
+	*place = (struct place){ .fd = privheap_open(), .nl.fd = -1 };
 	ASSERT_LE(0, place->fd);
 	if (variant->no_heap)
 		return;
-	ASSERT_EQ(0, heap_create(&place->heap, place->fd, .flags = variant->flags));
+	ASSERT_EQ(0, heap_create(&place->heap, place->fd, .flags = variant->flags,
+				 .cgroup_fd = variant->flags & PRIVHEAP_CREATE_F_CGROUP ?
+					      cgroup_fd : 0,
+				 .quarantine_bytes = variant->flags & PRIVHEAP_CREATE_F_GUARD ?
+						     QUARANTINE_BYTES : 0));
 	if (variant->prepare) {
 		ASSERT_EQ(0, variant->prepare(place));
 	}
@@ -351,6 +573,15 @@ static void place_open(struct __test_metadata *_metadata,
 static void place_close(struct place *place)
 {
 	close(place->fd);
+	if (place->nl.fd >= 0)
+		nl_close(&place->nl);
+}
+
+/* The kernel has no other errno for a message that it has no memory for. */
+static bool is_failure(const FIXTURE_VARIANT(failure) *variant, int ret)
+{
+	return ret == -ENOMEM || ret == -EFAULT ||
+	       (ret == -ENOBUFS && variant->recover);
 }
 
 /*
@@ -391,10 +622,12 @@ TEST_F_TIMEOUT(failure, each, 120)
 		met = nth_disarm();
 		ASSERT_LE(0, met);
 		if (ret) {
-			EXPECT_TRUE(ret == -ENOMEM || ret == -EFAULT) {
+			EXPECT_TRUE(is_failure(variant, ret)) {
 				TH_LOG("failure %u: %s", nth, strerror(-ret));
 			}
 			nr_refused++;
+			if (variant->recover)
+				variant->recover(&place);
 			expect_as_before(_metadata, variant, &place);
 			EXPECT_EQ(0, variant->run(&place)) {
 				TH_LOG("not after failure %u", nth);
