@@ -45,6 +45,7 @@ enum op {
 	OP_COMPACT, OP_POLICY, OP_LIMIT, OP_INFO, OP_RAW, OP_TOUCH, OP_MUNMAP,
 	OP_MPROTECT, OP_MREMAP, OP_MADVISE, OP_MLOCK, OP_FORK, OP_THREAD, OP_NETLINK,
 	OP_VM_COPY, OP_PIPE, OP_OPEN, OP_CLOSE, OP_MINCORE, OP_EDGE, OP_FAIL, OP_KILL,
+	OP_RESET, OP_INJECT, OP_PREFAULT, OP_GUARD_ALLOC, OP_GUARD_FREE, OP_DESCRIBE,
 	NR_OPS
 };
 
@@ -54,6 +55,8 @@ static const char *const op_names[] = {
 	"OP_TOUCH", "OP_MUNMAP", "OP_MPROTECT", "OP_MREMAP", "OP_MADVISE", "OP_MLOCK",
 	"OP_FORK", "OP_THREAD", "OP_NETLINK", "OP_VM_COPY", "OP_PIPE", "OP_OPEN",
 	"OP_CLOSE", "OP_MINCORE", "OP_EDGE", "OP_FAIL", "OP_KILL",
+	"OP_RESET", "OP_INJECT", "OP_PREFAULT", "OP_GUARD_ALLOC", "OP_GUARD_FREE",
+	"OP_DESCRIBE",
 };
 
 /**
@@ -176,8 +179,9 @@ static void run_create(const struct step *step)
 	struct known_heap *heap = a_heap(step);
 	struct privheap_create arg = {
 		.size = sizeof(arg),
-		.flags = step->flags & 0x80 ? step->flags : step->flags & 3,
+		.flags = step->flags & 0x80 ? step->flags : step->flags & 11,
 		.initial_bytes = step->block & 1 ? a_size(step->y) : 0,
+		.quarantine_bytes = step->flags & 8 ? a_size(step->x >> 2) : 0,
 		.max_bytes = step->block & 2 ? a_size(step->x) : 0,
 		.limit_bytes = step->block & 4 ? a_size(step->x ^ step->y) : 0,
 		.policy = step->block & 8 ? step->y % 6 : 0,
@@ -237,13 +241,26 @@ static void run_realloc(const struct step *step)
 		world.blocks[step->block % NR_BLOCKS] = arg.out_addr;
 }
 
+/* A bug to be found, for a test of the fuzzer itself: see check. */
+static void pretend_bug(void)
+{
+#ifdef PRETEND_BUG
+	int fd = open("/proc/sys/kernel/tainted", O_WRONLY);
+
+	(void)!write(fd, "64", 2);
+	close(fd);
+#endif
+}
+
 static void run_free(const struct step *step)
 {
 	struct privheap_free arg = {
 		.size = sizeof(arg), .heap = a_heap(step)->id, .addr = an_address(step),
 	};
 
-	call(a_heap(step)->fd, PRIVHEAP_IOC_FREE, &arg, sizeof(arg));
+	if (call(a_heap(step)->fd, PRIVHEAP_IOC_FREE, &arg, sizeof(arg)) &&
+	    errno == ENOENT)
+		pretend_bug();
 }
 
 static void run_size(const struct step *step)
@@ -276,6 +293,72 @@ static void run_compact(const struct step *step)
 	struct privheap_compact arg = { .size = sizeof(arg), .heap = a_heap(step)->id };
 
 	call(a_heap(step)->fd, PRIVHEAP_IOC_COMPACT, &arg, sizeof(arg));
+}
+
+static void run_reset(const struct step *step)
+{
+	struct privheap_reset arg = {
+		.size = sizeof(arg), .heap = a_heap(step)->id,
+		.keep_bytes = step->flags & 1 ? a_size(step->x) : 0,
+	};
+
+	call(a_heap(step)->fd, PRIVHEAP_IOC_RESET, &arg, sizeof(arg));
+}
+
+static void run_inject(const struct step *step)
+{
+	struct privheap_inject arg = {
+		.size = sizeof(arg), .heap = a_heap(step)->id,
+		.nth = step->flags & 1 ? step->x % 16 : 0,
+		.rate_ppm = step->flags & 2 ? step->y % 1100000 : 0,
+		.seed = step->x,
+	};
+
+	call(a_heap(step)->fd, PRIVHEAP_IOC_INJECT, &arg, sizeof(arg));
+}
+
+static void run_prefault(const struct step *step)
+{
+	struct privheap_prefault arg = {
+		.size = sizeof(arg), .heap = a_heap(step)->id,
+		.addr = an_address(step), .bytes = a_size(step->x),
+	};
+
+	call(a_heap(step)->fd, PRIVHEAP_IOC_PREFAULT, &arg, sizeof(arg));
+}
+
+static void run_guard_alloc(const struct step *step)
+{
+	struct privheap_guard_alloc arg = {
+		.size = sizeof(arg),
+		.flags = step->flags & 0x80 ? step->flags : step->flags & 7,
+		.heap = a_heap(step)->id,
+		.bytes = a_size(step->x),
+		.align = step->flags & 8 ? 1ULL << step->y % 64 : 0,
+		.cookie = step->x,
+	};
+
+	if (!call(a_heap(step)->fd, PRIVHEAP_IOC_GUARD_ALLOC, &arg, sizeof(arg)))
+		world.blocks[step->block % NR_BLOCKS] = arg.out_addr;
+}
+
+static void run_guard_free(const struct step *step)
+{
+	struct privheap_guard_free arg = {
+		.size = sizeof(arg), .heap = a_heap(step)->id,
+		.addr = an_address(step), .cookie = step->y,
+	};
+
+	call(a_heap(step)->fd, PRIVHEAP_IOC_GUARD_FREE, &arg, sizeof(arg));
+}
+
+static void run_describe(const struct step *step)
+{
+	struct privheap_describe arg = {
+		.size = sizeof(arg), .heap = a_heap(step)->id, .addr = an_address(step),
+	};
+
+	call(a_heap(step)->fd, PRIVHEAP_IOC_DESCRIBE, &arg, sizeof(arg));
 }
 
 static void run_policy(const struct step *step)
@@ -552,6 +635,14 @@ static void run_fail(const struct step *step)
 
 static void run_step(const struct step *step);
 
+/* What a child or another thread does: calls, and nothing that has children itself. */
+static uint8_t op_elsewhere(uint32_t y)
+{
+	uint8_t op = y % (OP_FORK + NR_OPS - OP_RESET);
+
+	return op < OP_FORK ? op : op - OP_FORK + OP_RESET;
+}
+
 static void run_fork(const struct step *step)
 {
 	pid_t pid = fork();
@@ -559,7 +650,7 @@ static void run_fork(const struct step *step)
 	if (!pid) {
 		struct step in_child = *step;
 
-		in_child.op = step->y % OP_FORK;
+		in_child.op = op_elsewhere(step->y);
 		run_step(&in_child);
 		_exit(0);
 	}
@@ -599,7 +690,7 @@ static void start_thread(const struct step *step)
 {
 	join_thread();
 	other.step = *step;
-	other.step.op = step->y % OP_FORK;
+	other.step.op = op_elsewhere(step->y);
 	other.running = !pthread_create(&other.thread, NULL, run_thread, NULL);
 }
 
@@ -639,6 +730,12 @@ static void run_step(const struct step *step)
 		world.at_edge = 1 + step->x % 200;
 		return;
 	case OP_FAIL: return run_fail(step);
+	case OP_RESET: return run_reset(step);
+	case OP_INJECT: return run_inject(step);
+	case OP_PREFAULT: return run_prefault(step);
+	case OP_GUARD_ALLOC: return run_guard_alloc(step);
+	case OP_GUARD_FREE: return run_guard_free(step);
+	case OP_DESCRIBE: return run_describe(step);
 	case OP_KILL:
 		if (step->x % 4 == 0)
 			kill(getpid(), SIGKILL);
