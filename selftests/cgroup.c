@@ -3,6 +3,8 @@
  * Heaps and memory cgroups: a backed heap that gets NULL where malloc is killed,
  * and heaps that are charged to another cgroup than their program.
  */
+#include <sched.h>
+
 #include "kselftest_harness.h"
 #include "privheap_util.h"
 
@@ -153,62 +155,6 @@ TEST_F(cgroup, tenant_removed)
 	EXPECT_EQ(0, heap_destroy(&heap));
 }
 
-/*
- * In a lazy heap the memory is missing only when it is touched. There is nobody in
- * the tenant's cgroup whom to kill instead of the program that is in another.
- */
-TEST_F(cgroup, touch_beyond_the_limit_of_the_tenant)
-{
-	char *block, *last = NULL;
-	struct heap heap;
-	int sig = 0, zero;
-	size_t i;
-
-	ASSERT_EQ(0, cgroup_set(&self->tenants[0], "memory.max", MAX_TEXT));
-	ASSERT_EQ(0, tenant_heap(&heap, 0, .flags = CGROUP));
-	ASSERT_EQ(0, block_alloc(&heap, 2 * MAX_BYTES, &block));
-	for (i = 0; !sig && i < 2 * MAX_BYTES; i += page_bytes()) {
-		last = block + i;
-		sig = touch_write(last);
-	}
-	EXPECT_EQ(SIGBUS, sig);
-	EXPECT_LT(MAX_BYTES * 3 / 4, last - block);
-	EXPECT_GT(MAX_BYTES, last - block);
-	/* The kernel's own touch fails likewise. */
-	zero = open("/dev/zero", O_RDONLY | O_CLOEXEC);
-	ASSERT_LE(0, zero);
-	EXPECT_EQ(-1, read(zero, last, 1));
-	EXPECT_EQ(EFAULT, errno);
-	EXPECT_EQ(0, cgroup_events(&self->tenants[0], "oom_kill"));
-	/* And with more room it succeeds. */
-	ASSERT_EQ(0, cgroup_set(&self->tenants[0], "memory.max", "max"));
-	EXPECT_EQ(0, touch_write(last));
-	close(zero);
-	EXPECT_EQ(0, heap_destroy(&heap));
-}
-
-/* What describes an empty heap is the tenant's from the start, and after a reset. */
-TEST_F(cgroup, reset_heaps_stay_charged_to_tenant)
-{
-	const unsigned int nr = 1000;
-	struct heap heaps[nr];
-	size_t kept, before;
-	unsigned int i;
-
-	for (i = 0; i < nr; i++) {
-		ASSERT_EQ(0, tenant_heap(&heaps[i], 0, .flags = CGROUP));
-	}
-	before = cgroup_bytes_exact(&self->tenants[0]);
-	for (i = 0; i < nr; i++) {
-		ASSERT_EQ(0, heap_reset(&heaps[i], 0, &kept));
-	}
-	EXPECT_LE(before, cgroup_bytes_exact(&self->tenants[0]) + ROUNDING_BYTES);
-	for (i = 0; i < nr; i++) {
-		ASSERT_EQ(0, heap_destroy(&heaps[i]));
-	}
-	EXPECT_NOTHING_CHARGED(0);
-}
-
 TEST_F(cgroup, bad_descriptor)
 {
 	int dir = open("/sys/fs/cgroup", O_PATH | O_CLOEXEC);
@@ -328,6 +274,49 @@ static int child_uses_backed_heap(const struct cgroup *cgroup)
 	return heap_check_works(&heap) ? 5 : 0;
 }
 
+/*
+ * What a heap needs of the kernel beside pages: a file, and for each region a VMA.
+ * Where there is no room for these either, that is ENOMEM as well. Which of many
+ * small things is refused depends on how little is left: all amounts get their turn.
+ */
+static int child_makes_regions(const struct cgroup *cgroup)
+{
+	static char *guarded[4096];
+	cpu_set_t one_cpu = { { 1 } };
+	struct heap heap, full, other;
+	unsigned int nr = 0, i;
+	char *block;
+	int fd, ret;
+
+	/* Its own pages it has before there are none left. */
+	if (cgroup_enter(cgroup) || mlockall(MCL_CURRENT) ||
+	    sched_setaffinity(0, sizeof(one_cpu), &one_cpu))
+		return 1;
+	fd = privheap_open();
+	if (heap_create(&full, fd, .flags = BACKED) ||
+	    heap_create(&heap, fd, .flags = PRIVHEAP_CREATE_F_GUARD) ||
+	    heap_fill(&full, BLOCK_BYTES, &block) != -ENOMEM)
+		return 2;
+	for (i = 0; i < 600; i++) {
+		while (nr < ARRAY_SIZE(guarded) &&
+		       !block_alloc_guarded(&heap, 0, 0, 0, 0, &guarded[nr]))
+			nr++;
+		heap_fill(&full, page_bytes(), &block);
+		for (ret = i % 40; ret && nr; ret--)
+			block_free(&heap, guarded[--nr]);
+		while (!(ret = block_alloc(&heap, 2 * MIB, &block)))
+			;
+		if (ret != -ENOMEM)
+			return 3;
+		ret = heap_create(&other, fd);
+		if (ret && ret != -ENOMEM)
+			return 4;
+		if (!ret && heap_destroy(&other))
+			return 5;
+	}
+	return 0;
+}
+
 /* The same program on malloc(). */
 static int child_uses_malloc(const struct cgroup *cgroup)
 {
@@ -365,6 +354,14 @@ TEST_F(cgroup, backed_heap_gets_null)
 	EXPECT_EQ(0, run_in_full_cgroup(cgroup, child_uses_backed_heap));
 	EXPECT_EQ(0, cgroup_events(cgroup, "oom_kill"));
 	EXPECT_LT(0, cgroup_events(cgroup, "max"));
+}
+
+TEST_F_TIMEOUT(cgroup, regions_get_null, 120)
+{
+	struct cgroup *cgroup = &self->tenants[0];
+
+	EXPECT_EQ(0, run_in_full_cgroup(cgroup, child_makes_regions));
+	EXPECT_EQ(0, cgroup_events(cgroup, "oom_kill"));
 }
 
 TEST_F(cgroup, malloc_is_killed)
