@@ -318,6 +318,7 @@ static const struct bench_limit limits[] = {
 	{ "retouch/adaptive", 1, "retouch/anonymous", 0.10 },
 	{ "small/recycled", 1, "small/anonymous", 0.50 },
 	{ "unmap/adaptive", 1, "unmap/anonymous", 0.95 },
+	{ "sequential/huge", 1, "sequential/thp", 0.60 },
 	{ }
 };
 

@@ -198,15 +198,29 @@ static void heap_unmap(struct memory *memory)
 	heap_destroy(device, memory->heap);
 }
 
+/* Who has switched huge pages off gets none of them in heaps either. */
+static void huge_map(struct memory *memory)
+{
+	allow_huge_pages(true);
+	heap_map(memory);
+}
+
+static void huge_unmap(struct memory *memory)
+{
+	heap_unmap(memory);
+	allow_huge_pages(false);
+}
+
 static void heap_populate(struct memory *memory)
 {
 	heap_prefault(device, memory->heap, memory->start, memory->bytes);
 }
 
-/* Without the page that every heap has from the start. */
+/* Without the page that every heap but a huge one has from the start. */
 static unsigned long heap_resident(struct memory *memory)
 {
-	return heap_resident_bytes(device, memory->heap) / page - 1;
+	return heap_resident_bytes(device, memory->heap) / page -
+	       (memory->kind->policy != PRIVHEAP_POLICY_HUGE);
 }
 
 #define HEAP(policy, recycle_kib)					\
@@ -226,6 +240,8 @@ const struct memory_kind memory_kinds[] = {
 	{ "window", HEAP(PRIVHEAP_POLICY_WINDOW, "0") },
 	{ "adaptive", HEAP(PRIVHEAP_POLICY_ADAPTIVE, "0") },
 	{ "populate", HEAP(PRIVHEAP_POLICY_POPULATE, "0") },
+	{ "huge", huge_map, huge_unmap, heap_empty, heap_populate, heap_resident,
+	  PRIVHEAP_POLICY_HUGE, "0" },
 	{ "recycled", HEAP(PRIVHEAP_POLICY_ADAPTIVE, "16384") },
 	{ }
 };

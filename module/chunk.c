@@ -14,11 +14,14 @@
  *   nowhere. The fault handler looks a page up and maps it inside one critical
  *   section of the chunk's lock. Decommit first clears the committed bits in
  *   such sections, so that no fault maps the pages any more, then unmaps them,
- *   and only then releases them.
+ *   and only then releases them;
+ * - the memory of a chunk is single pages, or one huge page that all of it is
+ *   committed for.
  */
 #include <linux/bitmap.h>
 #include <linux/highmem.h>
 #include <linux/mm.h>
+#include <linux/pagemap.h>
 #include <linux/sched/signal.h>
 #include <linux/slab.h>
 
@@ -151,22 +154,40 @@ unsigned int ph_chunk_count(struct ph_chunk *chunk, struct ph_part part)
 	return nr;
 }
 
+/* The huge page of a chunk, which has no memory then; or NULL. */
+static struct page *ph_chunk_take_huge_locked(struct ph_chunk *chunk)
+{
+	struct page *page = chunk->pages[0];
+
+	lockdep_assert_held(&chunk->lock);
+	if (likely(!chunk->huge))
+		return NULL;
+	memset(chunk->pages, 0, PH_CHUNK_PAGES * sizeof(*chunk->pages));
+	chunk->nr_resident = 0;
+	chunk->huge = false;
+	return page;
+}
+
 /**
  * ph_chunk_release - take the memory of pages away
  * @chunk: the chunk
- * @part: which pages of it; they are mapped nowhere
+ * @part: which pages of it; they are mapped nowhere. All that has memory, if that
+ *	is a huge page
  *
  * Context: May sleep.
  */
 void ph_chunk_release(struct ph_chunk *chunk, struct ph_part part)
 {
 	struct ph_batch batch __uninitialized;
+	struct page *huge = NULL;
 	unsigned int i, before;
 
 	batch.next = 0;
 	batch.nr = 0;
 	mutex_lock(&chunk->lock);
 	before = chunk->nr_resident;
+	if (before)
+		huge = ph_chunk_take_huge_locked(chunk);
 	for (i = part.lo; i < part.hi && chunk->nr_resident; i++) {
 		if (!chunk->pages[i])
 			continue;
@@ -179,6 +200,8 @@ void ph_chunk_release(struct ph_chunk *chunk, struct ph_part part)
 	atomic_long_sub(before - chunk->nr_resident, &chunk->heap->nr_resident);
 	mutex_unlock(&chunk->lock);
 	ph_pool_give(chunk->heap, &batch);
+	if (huge)
+		put_page(huge);
 }
 
 /**
@@ -280,4 +303,145 @@ int ph_chunk_populate(struct ph_chunk *chunk, struct ph_part part)
 		ph_pool_give(chunk->heap, &batch);
 	}
 	return 0;
+}
+
+/**
+ * ph_chunk_fill_huge_locked - give a huge page to a blank chunk
+ * @chunk: the chunk
+ * @page: the huge page; its reference goes to the chunk
+ *
+ * Context: Caller holds the chunk's lock.
+ */
+void ph_chunk_fill_huge_locked(struct ph_chunk *chunk, struct page *page)
+{
+	unsigned int i;
+
+	lockdep_assert_held(&chunk->lock);
+	for (i = 0; i < PH_CHUNK_PAGES; i++)
+		WRITE_ONCE(chunk->pages[i], page + i);
+	chunk->huge = true;
+	chunk->nr_resident = PH_CHUNK_PAGES;
+	atomic_long_add(PH_CHUNK_PAGES, &chunk->heap->nr_resident);
+}
+
+/**
+ * ph_chunk_settle_locked - wait for faults that have found a page, but not mapped it
+ * @chunk: a chunk of a heap that can have huge pages
+ * @part: which pages of it
+ *
+ * In such a heap the kernel maps what fault.c has found, and has the page locked
+ * until that is done.
+ *
+ * Context: May sleep. Caller holds the chunk's lock.
+ */
+void ph_chunk_settle_locked(struct ph_chunk *chunk, struct ph_part part)
+{
+	unsigned int i;
+
+	lockdep_assert_held(&chunk->lock);
+	for (i = part.lo; i < part.hi && chunk->nr_resident; i++) {
+		if (!chunk->pages[i])
+			continue;
+		lock_page(chunk->pages[i]);
+		unlock_page(chunk->pages[i]);
+		if (chunk->huge)
+			break;
+	}
+}
+
+/* Copies what a chunk holds to single pages, but for the part @without. */
+static int ph_chunk_copy_locked(struct ph_chunk *chunk, struct ph_part without,
+				struct page **copies)
+{
+	struct ph_batch batch __uninitialized;
+	unsigned int i;
+
+	batch.nr = 0;
+	batch.next = 0;
+	for (i = 0; i < PH_CHUNK_PAGES; i++) {
+		if (i >= without.lo && i < without.hi)
+			continue;
+		if (batch.next == batch.nr &&
+		    !ph_pool_take(chunk->heap, &batch,
+				  min_t(unsigned int, PH_CHUNK_PAGES - i,
+					PH_BATCH_PAGES), PH_GFP_BACKED))
+			return -ENOMEM;
+		copies[i] = batch.pages[batch.next++];
+		copy_highpage(copies[i], chunk->pages[i]);
+	}
+	ph_pool_give(chunk->heap, &batch);
+	return 0;
+}
+
+/*
+ * Puts single pages in the place of the huge one, which nothing maps. Somebody who
+ * holds a reference, get_user_pages() above all, is to go on seeing what the program
+ * sees: then the huge page stays, as it does where memory is short.
+ */
+static bool ph_chunk_split_locked(struct ph_chunk *chunk, struct ph_part without,
+				  struct page **copies)
+{
+	struct page *huge = chunk->pages[0];
+
+	if (page_count(huge) != 1 || ph_chunk_copy_locked(chunk, without, copies))
+		return false;
+	memcpy(chunk->pages, copies, PH_CHUNK_PAGES * sizeof(*copies));
+	memset(copies, 0, PH_CHUNK_PAGES * sizeof(*copies));
+	chunk->huge = false;
+	chunk->nr_resident -= without.hi - without.lo;
+	atomic_long_sub(without.hi - without.lo, &chunk->heap->nr_resident);
+	put_page(huge);
+	return true;
+}
+
+/* Those that were made before there were no more. */
+static void ph_chunk_free_copies(struct page **copies)
+{
+	unsigned int i;
+
+	for (i = 0; i < PH_CHUNK_PAGES; i++) {
+		if (copies[i])
+			put_page(copies[i]);
+	}
+	free_page((unsigned long)copies);
+}
+
+/**
+ * ph_chunk_split - have a part of a huge page be able to go
+ * @region: of this region
+ * @first: first page of what is to go
+ * @end: behind the last one; all of them in one chunk
+ *
+ * What else the huge page holds moves to single pages, and the part loses its memory.
+ *
+ * Context: May sleep. Caller holds ph_heap.lock.
+ * Return: true if the pages have no huge page, or not any more.
+ */
+bool ph_chunk_split(struct ph_region *region, unsigned long first,
+		    unsigned long end)
+{
+	struct ph_part without = ph_chunk_part(first / PH_CHUNK_PAGES, first, end);
+	struct ph_chunk *chunk = ph_chunk_find(region, first);
+	struct ph_heap *heap = region->heap;
+	struct mem_cgroup *outer;
+	struct page **copies;
+	bool split;
+
+	lockdep_assert_held(&heap->lock);
+	if (!chunk || !READ_ONCE(chunk->huge))
+		return true;
+	copies = (void *)get_zeroed_page(PH_GFP_META);
+	if (!copies)
+		return false;
+	outer = ph_cgroup_enter(heap->cgroup);
+	mutex_lock(&chunk->lock);
+	ph_chunk_settle_locked(chunk, without);
+	unmap_mapping_pages(heap->filp->f_mapping,
+			    region->pgoff + round_down(first, PH_CHUNK_PAGES),
+			    PH_CHUNK_PAGES, true);
+	split = ph_chunk_split_locked(chunk, without, copies);
+	mutex_unlock(&chunk->lock);
+	ph_cgroup_leave(heap->cgroup, outer);
+	ph_chunk_free_copies(copies);
+	return split;
 }

@@ -12,14 +12,14 @@
 #ifndef _PRIVHEAP_CHUNK_H
 #define _PRIVHEAP_CHUNK_H
 
+#include <linux/bitmap.h>
+
 #include "internal.h"
 
 /* Pages: zeroed, not movable, charged to the memory cgroup of who touches them. */
 #define PH_GFP_PAGE	(GFP_HIGHUSER | __GFP_ZERO | __GFP_ACCOUNT)
 /* The same where a failure can be reported: no OOM killer. */
 #define PH_GFP_BACKED	(PH_GFP_PAGE | __GFP_RETRY_MAYFAIL | __GFP_NOWARN)
-
-#define PH_CHUNK_BYTES		(PH_CHUNK_PAGES << PAGE_SHIFT)
 
 /* How many pages travel together, and so the longest window of a fault. */
 #define PH_BATCH_PAGES		64U
@@ -70,6 +70,16 @@ static inline struct ph_chunk *ph_chunk_find(struct ph_region *region,
 	return xa_load(&region->chunks, page / PH_CHUNK_PAGES);
 }
 
+/*
+ * Is all of a chunk committed and nothing resident? The caller holds the chunk's
+ * lock.
+ */
+static inline bool ph_chunk_is_blank_locked(const struct ph_chunk *chunk)
+{
+	return !chunk->nr_resident &&
+	       bitmap_full(chunk->committed, PH_CHUNK_PAGES);
+}
+
 /* chunk.c */
 int ph_chunk_create_range(struct ph_region *region, unsigned long first,
 			  unsigned long end);
@@ -83,10 +93,15 @@ unsigned int ph_chunk_missing(struct ph_chunk *chunk, struct ph_part part);
 void ph_chunk_fill_locked(struct ph_chunk *chunk, struct ph_part part,
 			  struct ph_batch *batch);
 int ph_chunk_populate(struct ph_chunk *chunk, struct ph_part part);
+void ph_chunk_fill_huge_locked(struct ph_chunk *chunk, struct page *page);
+void ph_chunk_settle_locked(struct ph_chunk *chunk, struct ph_part part);
+bool ph_chunk_split(struct ph_region *region, unsigned long first,
+		    unsigned long end);
 
 /* pool.c */
 bool ph_pool_take(struct ph_heap *heap, struct ph_batch *batch, unsigned int nr,
 		  gfp_t gfp);
 void ph_pool_give(struct ph_heap *heap, struct ph_batch *batch);
+struct page *ph_pool_take_huge(struct ph_heap *heap);
 
 #endif /* _PRIVHEAP_CHUNK_H */

@@ -83,40 +83,6 @@ static void ph_idle_forget_locked(struct ph_chunk *chunk, struct ph_part part)
 	}
 }
 
-/* Decommits [@first, @end) in the three steps that the invariants ask for. */
-static void ph_decommit_range(struct ph_region *region, unsigned long first,
-			      unsigned long end)
-{
-	unsigned long index, nr_committed = 0, nr_resident = 0;
-	struct ph_chunk *chunk;
-	struct ph_part part;
-
-	lockdep_assert_held(&region->heap->lock);
-	ph_for_each_chunk(region, index, chunk, first, end) {
-		part = ph_chunk_part(index, first, end);
-		mutex_lock(&chunk->lock);
-		nr_committed += ph_chunk_count(chunk, part);
-		ph_idle_forget_locked(chunk, part);
-		nr_resident += chunk->nr_resident;
-		bitmap_clear(chunk->committed, part.lo, part.hi - part.lo);
-		bitmap_clear(chunk->zero, part.lo, part.hi - part.lo);
-		mutex_unlock(&chunk->lock);
-		cond_resched();
-	}
-	if (!nr_committed)
-		return;
-	if (nr_resident)
-		unmap_mapping_pages(region->heap->filp->f_mapping,
-				    region->pgoff + first, end - first, true);
-	ph_for_each_chunk(region, index, chunk, first, end) {
-		ph_chunk_release(chunk, ph_chunk_part(index, first, end));
-		ph_chunk_trim(chunk);
-		cond_resched();
-	}
-	ph_limit_uncharge(region->heap, nr_committed);
-	trace_privheap_page_decommit(region, first, end - first, nr_committed);
-}
-
 /*
  * Leaves what is resident of a part committed, as idle pages; decommits the rest.
  * Returns how many pages these were. None of them is mapped: nobody has touched
@@ -157,6 +123,66 @@ static void ph_idle_keep(struct ph_region *region, unsigned long first,
 		cond_resched();
 	}
 	ph_limit_uncharge(region->heap, nr_gone);
+}
+
+/*
+ * Of a huge page [@first, @end) may hold no more than a part. If the rest cannot move
+ * elsewhere, the part stays committed as idle pages.
+ */
+static void ph_commit_split(struct ph_region *region, unsigned long *first,
+			    unsigned long *end)
+{
+	unsigned long edge = min(round_up(*first, PH_CHUNK_PAGES), *end);
+
+	if (*first < edge && !ph_chunk_split(region, *first, edge)) {
+		ph_idle_keep(region, *first, edge);
+		*first = edge;
+	}
+	edge = max(round_down(*end, PH_CHUNK_PAGES), *first);
+	if (edge < *end && !ph_chunk_split(region, edge, *end)) {
+		ph_idle_keep(region, edge, *end);
+		*end = edge;
+	}
+}
+
+/* Decommits [@first, @end) in the three steps that the invariants ask for. */
+static void ph_decommit_range(struct ph_region *region, unsigned long first,
+			      unsigned long end)
+{
+	unsigned long index, nr_committed = 0, nr_resident = 0;
+	struct ph_chunk *chunk;
+	struct ph_part part;
+
+	lockdep_assert_held(&region->heap->lock);
+	if (region->heap->huge)
+		ph_commit_split(region, &first, &end);
+	if (first == end)
+		return;
+	ph_for_each_chunk(region, index, chunk, first, end) {
+		part = ph_chunk_part(index, first, end);
+		mutex_lock(&chunk->lock);
+		nr_committed += ph_chunk_count(chunk, part);
+		ph_idle_forget_locked(chunk, part);
+		nr_resident += chunk->nr_resident;
+		bitmap_clear(chunk->committed, part.lo, part.hi - part.lo);
+		bitmap_clear(chunk->zero, part.lo, part.hi - part.lo);
+		if (region->heap->huge)
+			ph_chunk_settle_locked(chunk, part);
+		mutex_unlock(&chunk->lock);
+		cond_resched();
+	}
+	if (!nr_committed)
+		return;
+	if (nr_resident)
+		unmap_mapping_pages(region->heap->filp->f_mapping,
+				    region->pgoff + first, end - first, true);
+	ph_for_each_chunk(region, index, chunk, first, end) {
+		ph_chunk_release(chunk, ph_chunk_part(index, first, end));
+		ph_chunk_trim(chunk);
+		cond_resched();
+	}
+	ph_limit_uncharge(region->heap, nr_committed);
+	trace_privheap_page_decommit(region, first, end - first, nr_committed);
 }
 
 static void ph_idle_trim_region(struct ph_region *region)

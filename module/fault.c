@@ -10,9 +10,14 @@
  * Memory is allocated without the lock. Two threads that touch the same pages
  * meet at it; the second one finds the first one's memory there, and gives its
  * own back.
+ *
+ * In heaps that can have huge pages, one page is returned to the kernel, which maps
+ * it, or the huge page that it is of. It is locked until that is done; see
+ * ph_chunk_settle_locked().
  */
 #include <linux/bitmap.h>
 #include <linux/mm.h>
+#include <linux/pagemap.h>
 #include <linux/sched/clock.h>
 #include <linux/sched/signal.h>
 
@@ -121,11 +126,27 @@ static noinline int ph_fault_map_part_locked(struct ph_fault *fault)
 	return 0;
 }
 
+/* Has the kernel map the page that was touched, or the huge page that has it. */
+static vm_fault_t ph_fault_return_locked(struct ph_fault *fault)
+{
+	struct page *page = fault->chunk->pages[fault->n % PH_CHUNK_PAGES];
+
+	if (unlikely(PageHWPoison(page)))
+		return VM_FAULT_HWPOISON;
+	get_page(page);
+	lock_page(page);
+	fault->vmf->page = page;
+	ph_tally_count_locked(fault->region->heap, fault->chunk, &fault->touch);
+	return VM_FAULT_LOCKED;
+}
+
 /* Maps the page that was touched, which has memory, and those of the part. */
 static vm_fault_t ph_fault_map_locked(struct ph_fault *fault)
 {
 	int err;
 
+	if (unlikely(fault->region->heap->huge))
+		return ph_fault_return_locked(fault);
 	if (ph_fault_is_single(fault) &&
 	    likely(!ph_heap_is_secret(fault->region->heap)))
 		err = vm_insert_page(fault->vmf->vma,
@@ -207,6 +228,29 @@ static vm_fault_t ph_fault_fill(struct ph_fault *fault, struct ph_batch *batch)
 	return ret;
 }
 
+/* The part is a whole chunk: a huge page for it. Returns 0 if there is none. */
+static noinline vm_fault_t ph_fault_fill_huge(struct ph_fault *fault)
+{
+	struct page *page = ph_pool_take_huge(fault->region->heap);
+	struct ph_chunk *chunk = fault->chunk;
+	vm_fault_t ret = VM_FAULT_NOPAGE;	/* another touch sees what is there */
+
+	if (!page)
+		return 0;
+	mutex_lock(&chunk->lock);
+	if (ph_chunk_is_blank_locked(chunk)) {
+		ph_chunk_fill_huge_locked(chunk, page);
+		fault->touch.source = PRIVHEAP_SOURCE_FRESH;
+		fault->touch.nr_pages = PH_CHUNK_PAGES;
+		ret = ph_fault_map_locked(fault);
+		page = NULL;
+	}
+	mutex_unlock(&chunk->lock);
+	if (page)
+		put_page(page);
+	return ret;
+}
+
 /* Inline, since a call with so much on the stack would be 1 % of a fault. */
 static __always_inline vm_fault_t ph_fault_handle(struct ph_fault *fault)
 {
@@ -224,6 +268,13 @@ static __always_inline vm_fault_t ph_fault_handle(struct ph_fault *fault)
 	ret = ph_fault_look(fault, &nr);
 	if (ret)
 		return ret;
+	if (unlikely(nr > PH_BATCH_PAGES)) {
+		ret = ph_fault_fill_huge(fault);
+		if (ret)
+			return ret;
+		fault->part = ph_policy_around(fault->n, PH_BATCH_PAGES);
+		nr = PH_BATCH_PAGES;
+	}
 	outer = ph_cgroup_enter(cgroup);
 	taken = ph_pool_take(fault->region->heap, &batch, nr, gfp);
 	ph_cgroup_leave(cgroup, outer);
@@ -250,9 +301,9 @@ static u64 ph_fault_clock(void)
  * @vmf: the fault, in the heap's own address space
  *
  * Context: Page fault, under mmap_lock or the VMA's lock; may sleep.
- * Return: VM_FAULT_NOPAGE when the page is mapped, VM_FAULT_SIGSEGV when it is
- * not committed, VM_FAULT_OOM, or VM_FAULT_SIGBUS when the heap's own cgroup is
- * full.
+ * Return: VM_FAULT_NOPAGE when the page is mapped, VM_FAULT_LOCKED when the kernel
+ * has to do it, VM_FAULT_SIGSEGV when it is not committed, VM_FAULT_OOM, or
+ * VM_FAULT_SIGBUS when the heap's own cgroup is full.
  */
 vm_fault_t ph_fault_serve(struct ph_region *region, struct vm_fault *vmf)
 {
@@ -285,6 +336,50 @@ static unsigned int ph_fault_count_locked(struct ph_fault *fault)
 }
 
 /*
+ * Has the kernel map @nr pages that are resident, which only it can where there may be
+ * huge pages: as it does at a touch.
+ */
+static int ph_fault_touch(struct ph_fault *fault, int nr)
+{
+	struct ph_region *region = fault->region;
+	unsigned long addr = region->blocks.base + (fault->n << PAGE_SHIFT);
+	int i, err;
+
+	for (i = 0; i < nr; i++) {
+		err = fixup_user_fault(region->heap->mm, addr + i * PAGE_SIZE,
+				       FAULT_FLAG_WRITE, NULL);
+		if (err)
+			return i ?: (err == -EFAULT ? -ENOENT : err);
+		if (READ_ONCE(fault->chunk->huge))
+			break;
+	}
+	return nr;
+}
+
+/* Gives a blank chunk a huge page, if there is one. */
+static void ph_fault_populate_huge(struct ph_chunk *chunk)
+{
+	struct page *page = NULL;
+	bool blank;
+
+	mutex_lock(&chunk->lock);
+	blank = ph_chunk_is_blank_locked(chunk);
+	mutex_unlock(&chunk->lock);
+	if (blank)
+		page = ph_pool_take_huge(chunk->heap);
+	if (!page)
+		return;
+	mutex_lock(&chunk->lock);
+	if (ph_chunk_is_blank_locked(chunk)) {
+		ph_chunk_fill_huge_locked(chunk, page);
+		page = NULL;
+	}
+	mutex_unlock(&chunk->lock);
+	if (page)
+		put_page(page);
+}
+
+/*
  * Makes the part resident and maps it, as far as it is committed and there is
  * memory. Returns how many pages that were, 0 if it is to be tried again because
  * others have changed them meanwhile, or an error.
@@ -314,7 +409,7 @@ static int ph_fault_populate(struct ph_fault *fault)
 	if (test_bit(i, chunk->committed)) {
 		ph_fault_clip_locked(fault);
 		ph_chunk_fill_locked(chunk, fault->part, &batch);
-		err = ph_fault_map_part_locked(fault);
+		err = chunk->heap->huge ? 0 : ph_fault_map_part_locked(fault);
 		done = ph_fault_count_locked(fault);
 	}
 	mutex_unlock(&chunk->lock);
@@ -348,7 +443,11 @@ static int ph_fault_populate_some(struct ph_region *region, unsigned long first,
 		fault.chunk = ph_chunk_find(region, first);
 	if (fault.chunk) {
 		fault.vmf = &(struct vm_fault){ .vma = vma };
+		if (unlikely(region->heap->huge))
+			ph_fault_populate_huge(fault.chunk);
 		ret = ph_fault_populate(&fault);
+		if (unlikely(region->heap->huge) && ret > 0)
+			ret = ph_fault_touch(&fault, ret);
 	}
 	mmap_read_unlock(mm);
 	return ret;

@@ -463,7 +463,8 @@ static int ph_heap_resize_locked(struct ph_heap *heap, struct ph_region *region,
 static bool ph_heap_can_move(struct ph_region *src, const struct ph_block *old,
 			     struct ph_region *dst, unsigned long addr)
 {
-	return old->bytes > PH_SLOT_MAX_BYTES && !ph_heap_is_secret(dst->heap) &&
+	return old->bytes > PH_SLOT_MAX_BYTES && !dst->heap->huge &&
+	       !ph_heap_is_secret(dst->heap) &&
 	       (old->addr - src->blocks.base) >> PAGE_SHIFT >= src->nr_kept_pages &&
 	       (addr - dst->blocks.base) >> PAGE_SHIFT >= dst->nr_kept_pages;
 }
@@ -814,7 +815,8 @@ static void ph_heap_set_policy_locked(struct ph_heap *heap, u32 policy,
  * @arg: the policy, its window and the bound of idle pages, checked
  *
  * Context: May sleep; takes ph_heap.lock.
- * Return: 0, -ENXIO, -EIDRM.
+ * Return: 0, -ENXIO, -EIDRM; -EOPNOTSUPP for "huge" in a heap that was made with
+ * another.
  */
 int ph_heap_policy(struct ph_heap *heap, const struct privheap_policy *arg)
 {
@@ -822,6 +824,8 @@ int ph_heap_policy(struct ph_heap *heap, const struct privheap_policy *arg)
 
 	mutex_lock(&heap->lock);
 	err = ph_heap_check_locked(heap);
+	if (!err && ph_policy_is_huge(arg->policy) && !heap->huge)
+		err = -EOPNOTSUPP;
 	if (!err) {
 		ph_heap_set_policy_locked(heap, arg->policy, arg->window_pages,
 					  arg->idle_bytes);
@@ -1189,8 +1193,10 @@ static int ph_heap_build(struct ph_heap *heap, struct privheap_create *arg)
 	if (!nr_pages)
 		nr_pages = ALIGN(nr_kept << PAGE_SHIFT, PH_REGION_ALIGN) >>
 			   PAGE_SHIFT;
-	if (heap->flags & PRIVHEAP_CREATE_F_GUARD)
-		nr_kept = 0;	/* any page may become a guard */
+	/* Any page may become a guard; and one page would stand in a huge one's way. */
+	if (heap->flags & PRIVHEAP_CREATE_F_GUARD ||
+	    (heap->huge && !arg->initial_bytes))
+		nr_kept = 0;
 	outer = ph_cgroup_enter(heap->cgroup);
 	err = ph_region_open(heap) ?:
 	      ph_heap_populate(heap, nr_pages, min(nr_kept, nr_pages));
@@ -1283,6 +1289,7 @@ int ph_heap_create(struct ph_call *call)
 	if (!heap)
 		return -ENOMEM;
 	ph_policy_set(heap, arg->policy, arg->window_pages);
+	heap->huge = ph_policy_is_huge(arg->policy) && !ph_heap_is_secret(heap);
 	heap->max_idle = ph_heap_idle_pages(heap, arg->idle_bytes);
 	err = ph_heap_set_limits(heap, arg) ?: ph_heap_charge_meta(heap);
 	if (err)

@@ -319,6 +319,8 @@ enum ph_heap_state {
  * @mm: ph_file.mm, pinned (constant)
  * @filp: the pseudo file its regions map; its own address_space makes
  *	unmap_mapping_pages() reach this heap's pages and no others (constant)
+ * @huge: its regions are mapped so that they can have huge pages, see region.c
+ *	(constant)
  * @pool: of its process, where its memory goes and comes from (constant)
  * @policy: which pages a fault makes resident, and
  * @window_pages: how many at most; a power of two (@lock; read without it)
@@ -358,6 +360,7 @@ struct ph_heap {
 	u32 flags;
 	unsigned long max_pages;
 	struct ph_cgroup *cgroup;
+	bool huge;
 	struct mm_struct *mm;
 	struct file *filp;
 	struct ph_pool *pool;
@@ -420,8 +423,9 @@ struct ph_region {
 	struct xarray chunks;
 };
 
-/* What one page table, and one huge page, would cover with pages of 4 KiB. */
+/* What one page table, and one huge page, covers with pages of 4 KiB. */
 #define PH_CHUNK_PAGES	512UL
+#define PH_CHUNK_BYTES	(PH_CHUNK_PAGES << PAGE_SHIFT)
 
 /**
  * struct ph_chunk - the states of neighbouring pages of a region
@@ -429,6 +433,8 @@ struct ph_region {
  * @heap: whose page it is (constant)
  * @nr_resident: pages that are not NULL (@lock)
  * @has_tables: there are page tables for all of it (ph_heap.lock)
+ * @huge: its memory is one huge page, of which it holds one reference; all of its
+ *	pages are committed then (@lock and ph_heap.lock; set under @lock)
  * @committed: bit n is set when page n is committed (@lock; changed under
  *	ph_heap.lock as well, so either is enough to read it)
  * @tally: faults, see tally.h (@lock)
@@ -446,6 +452,7 @@ struct ph_chunk {
 	struct ph_heap *heap;
 	unsigned int nr_resident;
 	bool has_tables;
+	bool huge;
 	DECLARE_BITMAP(committed, PH_CHUNK_PAGES);
 	u8 tally[PH_NR_TALLIES];
 	DECLARE_BITMAP(idle, PH_CHUNK_PAGES);
@@ -616,6 +623,7 @@ void ph_pools_exit(void);
 
 /* policy.c */
 int ph_policy_check(u32 id, u32 window_pages);
+bool ph_policy_is_huge(u32 id);
 void ph_policy_set(struct ph_heap *heap, u32 id, u32 window_pages);
 u32 ph_policy_id(const struct ph_heap *heap);
 int ph_policy_init(void);

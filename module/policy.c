@@ -16,13 +16,14 @@
 static char *policy = "adaptive";
 module_param(policy, charp, 0444);
 MODULE_PARM_DESC(policy,
-		 "of heaps that name none: page, window, adaptive (default) or populate");
+		 "of heaps that name none: page, window, adaptive (default), populate or huge");
 
 static const struct ph_policy *const ph_policies[] = {
 	[PRIVHEAP_POLICY_PAGE]		= &ph_policy_page,
 	[PRIVHEAP_POLICY_WINDOW]	= &ph_policy_window,
 	[PRIVHEAP_POLICY_ADAPTIVE]	= &ph_policy_adaptive,
 	[PRIVHEAP_POLICY_POPULATE]	= &ph_policy_populate,
+	[PRIVHEAP_POLICY_HUGE]		= &ph_policy_huge,
 };
 
 /* PRIVHEAP_POLICY_*, from the module's parameter. */
@@ -49,6 +50,23 @@ int ph_policy_check(u32 id, u32 window_pages)
 	return window_pages <= ph_policies[id]->max_window ? 0 : -EOPNOTSUPP;
 }
 
+static const struct ph_policy *ph_policy_find(u32 id)
+{
+	return ph_policies[id == PRIVHEAP_POLICY_DEFAULT ? ph_policy_default : id];
+}
+
+/**
+ * ph_policy_is_huge - is this policy only for heaps that were made with it?
+ * @id: PRIVHEAP_POLICY_*, as ph_policy_check() has let pass
+ *
+ * Context: Any.
+ * Return: true if so.
+ */
+bool ph_policy_is_huge(u32 id)
+{
+	return ph_policy_find(id)->huge;
+}
+
 /**
  * ph_policy_set - give a heap a policy
  * @heap: a new heap, or the caller holds ph_heap.lock
@@ -59,9 +77,8 @@ int ph_policy_check(u32 id, u32 window_pages)
  */
 void ph_policy_set(struct ph_heap *heap, u32 id, u32 window_pages)
 {
-	const struct ph_policy *policy;
+	const struct ph_policy *policy = ph_policy_find(id);
 
-	policy = ph_policies[id == PRIVHEAP_POLICY_DEFAULT ? ph_policy_default : id];
 	WRITE_ONCE(heap->policy, policy);
 	WRITE_ONCE(heap->window_pages,
 		   window_pages ?: policy->default_window);

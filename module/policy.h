@@ -16,17 +16,19 @@
  * @default_window: pages, for a heap that names no window
  * @max_window: the longest that can be asked for
  * @at_commit: pages become resident when they are committed
+ * @huge: heaps that are made with it can have huge pages
  * @window: tells which pages of @chunk are to be resident and mapped after page
  *	@n was touched; @pages is the heap's window. The answer contains @n and
- *	no more than PH_BATCH_PAGES pages; it may name pages that are not
- *	committed, or not there: these are left out. Called with the chunk's lock
- *	held
+ *	no more than PH_BATCH_PAGES pages, or is the whole of a blank chunk; it may
+ *	name pages that are not committed, or not there: these are left out. Called
+ *	with the chunk's lock held
  */
 struct ph_policy {
 	const char *name;
 	unsigned int default_window;
 	unsigned int max_window;
 	bool at_commit;
+	bool huge;
 	struct ph_part (*window)(struct ph_region *region,
 				 struct ph_chunk *chunk, unsigned long n,
 				 unsigned int pages);
@@ -36,6 +38,7 @@ extern const struct ph_policy ph_policy_page;
 extern const struct ph_policy ph_policy_window;
 extern const struct ph_policy ph_policy_adaptive;
 extern const struct ph_policy ph_policy_populate;
+extern const struct ph_policy ph_policy_huge;
 
 /* The window around the place of page @n, aligned to its own length. */
 static inline struct ph_part ph_policy_around(unsigned long n,

@@ -203,6 +203,28 @@ void ph_pool_give(struct ph_heap *heap, struct ph_batch *batch)
 	batch->nr = 0;
 }
 
+/**
+ * ph_pool_take_huge - get a huge page for a chunk
+ * @heap: for this heap
+ *
+ * It is not searched for: nothing is reclaimed or moved for it.
+ *
+ * Context: May sleep.
+ * Return: the huge page, zeroed, with one reference; or NULL.
+ */
+struct page *ph_pool_take_huge(struct ph_heap *heap)
+{
+	struct mem_cgroup *outer = ph_cgroup_enter(heap->cgroup);
+	struct page *page;
+
+	page = alloc_pages(PH_GFP_MANY | __GFP_COMP, ilog2(PH_CHUNK_PAGES));
+	ph_cgroup_leave(heap->cgroup, outer);
+	/* Kernels compare where it lies in the file with the file's size. */
+	if (page)
+		page->index = 0;
+	return page;
+}
+
 /* Moves pages out of a pool, at most @nr of them. */
 static unsigned long ph_pool_cut(struct ph_pool *pool, unsigned long nr,
 				 struct list_head *pages)

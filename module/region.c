@@ -167,13 +167,15 @@ static int ph_region_file_mmap(struct file *filp, struct vm_area_struct *vma)
 
 	/*
 	 * VM_MIXEDMAP is for vm_insert_page(), which may set it itself only
-	 * under mmap_lock held for writing. Where the pages are secret there are
-	 * none to be had from the mapping, and advice cannot undo that.
+	 * under mmap_lock held for writing. The kernel does not count references
+	 * of huge pages in such mappings, so where these may be faults return what
+	 * is to be mapped. Where the pages are secret there are none to be had from
+	 * the mapping, and advice cannot undo that.
 	 */
 	vm_flags_set(vma, VM_DONTCOPY | VM_DONTEXPAND);
 	if (ph_heap_is_secret(region->heap))
 		vm_flags_set(vma, VM_PFNMAP | VM_IO | VM_DONTDUMP);
-	else
+	else if (!region->heap->huge)
 		vm_flags_set(vma, VM_MIXEDMAP);
 	/* A personality with READ_IMPLIES_EXEC has asked for VM_EXEC, too. */
 	if (!(region->heap->flags & PRIVHEAP_CREATE_F_EXEC))
@@ -190,15 +192,20 @@ ph_region_file_unmapped_area(struct file *filp, unsigned long addr,
 			     unsigned long len, unsigned long pgoff,
 			     unsigned long flags)
 {
-	unsigned long slack = PH_REGION_ALIGN - PAGE_SIZE;
+	struct ph_region *region = ph_region_being_mapped(filp);
+	unsigned long align = PH_REGION_ALIGN;
+	unsigned long slack;
 
 	/* Not ph_region_map(), but mremap() or remap_file_pages(). */
-	if (flags & MAP_FIXED)
+	if (!region || flags & MAP_FIXED)
 		return -EINVAL;
+	if (region->heap->huge && len >= PH_CHUNK_BYTES)
+		align = PH_CHUNK_BYTES;
+	slack = align - PAGE_SIZE;
 	if (len + slack < len)
 		return -ENOMEM;
 	addr = mm_get_unmapped_area(current->mm, NULL, 0, len + slack, 0, flags);
-	return IS_ERR_VALUE(addr) ? addr : ALIGN(addr, PH_REGION_ALIGN);
+	return IS_ERR_VALUE(addr) ? addr : ALIGN(addr, align);
 }
 
 static const struct file_operations ph_region_file_fops = {
@@ -217,6 +224,8 @@ static struct file *ph_region_file_create(struct ph_heap *heap)
 	if (IS_ERR(inode))
 		return ERR_CAST(inode);
 	clear_nlink(inode);	/* core dumps treat it like shared memory */
+	inode->i_flags |= S_NOCMTIME;
+	i_size_write(inode, MAX_LFS_FILESIZE);	/* of huge pages, or they are not mapped */
 	snprintf(name, sizeof(name), "privheap:%llx", heap->id);
 	/* fput() will drop a reference that alloc_file_pseudo() does not take. */
 	__module_get(THIS_MODULE);
@@ -340,7 +349,7 @@ struct ph_region *ph_region_create(struct ph_heap *heap, unsigned long nr_pages)
 	unsigned long addr;
 
 	lockdep_assert_held(&heap->grow_lock);
-	if (nr_pages > (ULONG_MAX >> PAGE_SHIFT) - heap->next_pgoff)
+	if (nr_pages > (ULONG_MAX >> PAGE_SHIFT) - heap->next_pgoff - PH_CHUNK_PAGES)
 		return ERR_PTR(-ENOMEM);
 	region = kzalloc(sizeof(*region), PH_GFP_META);
 	if (!region)
@@ -350,7 +359,9 @@ struct ph_region *ph_region_create(struct ph_heap *heap, unsigned long nr_pages)
 	xa_init_flags(&region->chunks, XA_FLAGS_ACCOUNT);
 	refcount_inc(&heap->refs);
 	region->heap = heap;
-	region->pgoff = heap->next_pgoff;
+	/* A huge page has to be aligned in the file, too. */
+	region->pgoff = heap->huge ? ALIGN(heap->next_pgoff, PH_CHUNK_PAGES) :
+				     heap->next_pgoff;
 	region->blocks.nr_pages = nr_pages;
 
 	addr = ph_region_map(heap, region);
@@ -358,7 +369,7 @@ struct ph_region *ph_region_create(struct ph_heap *heap, unsigned long nr_pages)
 		ph_region_put(region);
 		return ERR_PTR(ph_region_map_error(addr));
 	}
-	heap->next_pgoff += nr_pages;
+	heap->next_pgoff = region->pgoff + nr_pages;
 	region->blocks.base = addr;
 	return region;
 }

@@ -45,7 +45,8 @@ TRACE_DEFINE_ENUM(PRIVHEAP_SOURCE_CLEARED);
 			 { PRIVHEAP_POLICY_PAGE,	"page" },	\
 			 { PRIVHEAP_POLICY_WINDOW,	"window" },	\
 			 { PRIVHEAP_POLICY_ADAPTIVE,	"adaptive" },	\
-			 { PRIVHEAP_POLICY_POPULATE,	"populate" })
+			 { PRIVHEAP_POLICY_POPULATE,	"populate" },	\
+			 { PRIVHEAP_POLICY_HUGE,	"huge" })
 
 #define ph_trace_source(source)						\
 	__print_symbolic(source,					\

@@ -180,18 +180,26 @@ struct privheap_info {
  *
  * PRIVHEAP_POLICY_POPULATE: pages become resident when they are committed, as in
  * a heap with PRIVHEAP_CREATE_F_BACKED.
+ *
+ * PRIVHEAP_POLICY_HUGE: all of an aligned huge page of 2 MiB if all of it is
+ * committed, none of it is resident, and one is to be had; otherwise as
+ * PRIVHEAP_POLICY_WINDOW. Only for heaps that were made with it. A part of a huge
+ * page is given back by moving the rest of it elsewhere; where that cannot be,
+ * pages stay idle.
  */
 #define PRIVHEAP_POLICY_DEFAULT		0
 #define PRIVHEAP_POLICY_PAGE		1
 #define PRIVHEAP_POLICY_WINDOW		2
 #define PRIVHEAP_POLICY_ADAPTIVE	3
 #define PRIVHEAP_POLICY_POPULATE	4
+#define PRIVHEAP_POLICY_HUGE		5
 
 /**
  * struct privheap_create - ioctl(PRIVHEAP_IOC_CREATE): make a heap
  * @size: sizeof(struct privheap_create)
  * @flags: PRIVHEAP_CREATE_F_*
- * @initial_bytes: rounded up to pages, at least one page, at most the reserved
+ * @initial_bytes: rounded up to pages, at least one page (none if this is 0 and the
+ *	policy PRIVHEAP_POLICY_HUGE), at most the reserved
  *	size; committed and resident before the call returns, and for as long as
  *	the heap lives. 0 with PRIVHEAP_CREATE_F_GUARD, or EOPNOTSUPP
  * @max_bytes: 0 for a growable heap, which adds regions as it needs them;
