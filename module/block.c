@@ -43,20 +43,27 @@ static void ph_large_init(struct ph_run *run, unsigned long bytes)
 	ph_run_use(run, PH_RUN_LARGE);
 }
 
+/* Finds pages, for which the empty spans may have to go. */
+static struct ph_run *ph_pages_alloc(struct ph_block_store *store,
+				     unsigned long nr_pages, unsigned long align)
+{
+	struct ph_run *run = ph_run_alloc(store, nr_pages, align, PH_GUARD_NONE);
+
+	if (IS_ERR(run) && ph_span_trim(store))
+		run = ph_run_alloc(store, nr_pages, align, PH_GUARD_NONE);
+	return run;
+}
+
 static noinline int ph_large_alloc(struct ph_block_store *store,
 				   unsigned long bytes, unsigned long align,
 				   unsigned long *addr)
 {
-	unsigned long nr_pages;
 	struct ph_run *run;
 
 	align = max(align, PAGE_SIZE);
 	if (ph_large_overflows(bytes, align))
 		return -EOVERFLOW;
-	nr_pages = ph_large_pages(bytes);
-	run = ph_run_alloc(store, nr_pages, align, PH_GUARD_NONE);
-	if (IS_ERR(run) && ph_span_trim(store))
-		run = ph_run_alloc(store, nr_pages, align, PH_GUARD_NONE);
+	run = ph_pages_alloc(store, ph_large_pages(bytes), align);
 	if (IS_ERR(run))
 		return PTR_ERR(run);
 	ph_large_init(run, bytes);
@@ -454,6 +461,56 @@ int ph_block_resize(struct ph_block_store *store,
 }
 
 /**
+ * ph_block_take - commit pages for the program to cut itself
+ * @store: the heap's blocks
+ * @nr_pages: how many, at least one
+ * @addr: receives the address of the first one
+ *
+ * Such a run is no block: ph_block_find() does not find it.
+ *
+ * Context: May sleep.
+ * Return: 0; -ENOSPC when no region has room; -ENOMEM for metadata; or what
+ * ops->commit() returned. After an error no block has changed; empty spans may be
+ * gone.
+ */
+int ph_block_take(struct ph_block_store *store, unsigned long nr_pages,
+		  unsigned long *addr)
+{
+	struct ph_run *run = ph_pages_alloc(store, nr_pages, PAGE_SIZE);
+
+	if (IS_ERR(run))
+		return PTR_ERR(run);
+	ph_run_use(run, PH_RUN_TAKEN);
+	store->nr_taken_pages += nr_pages;
+	*addr = run->start;
+	return 0;
+}
+
+/**
+ * ph_block_give - give pages back that ph_block_take() gave
+ * @store: the heap's blocks
+ * @region: the region that the address is in
+ * @addr: any address
+ *
+ * Context: May sleep if ops->decommit() does. Allocates nothing.
+ * Return: 0, or -ENOENT when no taken run starts there.
+ */
+int ph_block_give(struct ph_block_store *store,
+		  struct ph_block_region *region, unsigned long addr)
+{
+	unsigned long page = (addr - region->base) >> PAGE_SHIFT;
+	struct ph_run *run = NULL;
+
+	if (page < region->nr_pages)
+		run = ph_map_get(region, page);
+	if (!run || run->kind != PH_RUN_TAKEN || run->start != addr)
+		return -ENOENT;
+	store->nr_taken_pages -= run->nr_pages;
+	ph_run_release(store, run);
+	return 0;
+}
+
+/**
  * ph_block_trim - decommit and free the spans that are kept empty
  * @store: the heap's blocks
  *
@@ -501,6 +558,10 @@ static bool ph_entry_describe(struct ph_run *run, unsigned long cursor,
 	switch (run->kind) {
 	case PH_RUN_FREE:
 		entry->kind = PH_ENTRY_FREE_PAGES;
+		entry->bytes = 0;
+		break;
+	case PH_RUN_TAKEN:
+		entry->kind = PH_ENTRY_TAKEN;
 		entry->bytes = 0;
 		break;
 	case PH_RUN_QUARANTINED:
@@ -600,6 +661,9 @@ static void ph_store_forget(struct ph_block_store *store, struct ph_run *run)
 	case PH_RUN_QUARANTINED:
 		ph_guard_forget(store, run);
 		break;
+	case PH_RUN_TAKEN:
+		store->nr_taken_pages -= run->nr_pages;
+		break;
 	}
 	ph_run_forget(store, run);
 }
@@ -653,7 +717,8 @@ void ph_block_store_init(struct ph_block_store *store,
 void ph_block_store_exit(struct ph_block_store *store)
 {
 	ph_class_disown(store);
-	WARN_ON_ONCE(store->nr_blocks || store->nr_meta_bytes);
+	WARN_ON_ONCE(store->nr_blocks || store->nr_taken_pages ||
+		     store->nr_meta_bytes);
 }
 
 /**

@@ -16,7 +16,8 @@
  * a *guarded block*, which ends (or begins) at a page of its run that is never
  * committed; it has the requested size, which is exact, and a capacity. A
  * guarded block that was freed stays for a while in *quarantine*: its run holds
- * no memory, but is used for nothing else.
+ * no memory, but is used for nothing else. A *taken* run is a span that the
+ * program cuts itself, and of which no more is known here.
  *
  * Invariant. Every page of a span, and the first and the last page of every
  * other run, point to their run in the region's page map; all other entries are
@@ -140,6 +141,7 @@ struct ph_guard_request {
  *	the caller after ph_block_store_init())
  * @nr_blocks: live blocks
  * @allocated_bytes: sum of their requested sizes
+ * @nr_taken_pages: pages of all taken runs
  * @nr_meta_bytes: memory held for runs, spans and leaves of page maps, as the
  *	slab allocator rounds it up
  * @classes: the spans; a table that all stores share until the first span is
@@ -155,6 +157,7 @@ struct ph_block_store {
 	unsigned long max_quarantine_pages;
 	u64 nr_blocks;
 	u64 allocated_bytes;
+	u64 nr_taken_pages;
 	u64 nr_meta_bytes;
 	struct ph_class_table *classes;
 	u64 nonempty_bins;
@@ -213,12 +216,14 @@ struct ph_block_description {
  * @PH_ENTRY_FREE_SLOT: a slot of a span that holds no block
  * @PH_ENTRY_FREE_PAGES: a free run
  * @PH_ENTRY_QUARANTINE: the run of a block in quarantine
+ * @PH_ENTRY_TAKEN: a taken run
  */
 enum ph_entry_kind {
 	PH_ENTRY_BLOCK,
 	PH_ENTRY_FREE_SLOT,
 	PH_ENTRY_FREE_PAGES,
 	PH_ENTRY_QUARANTINE,
+	PH_ENTRY_TAKEN,
 };
 
 /**
@@ -245,6 +250,7 @@ struct ph_block_entry {
  * @PH_RUN_GUARDED: one block, and a page before or behind it that is never
  *	committed
  * @PH_RUN_QUARANTINED: the same after the block was freed; no page is committed
+ * @PH_RUN_TAKEN: whatever the program makes of it
  */
 enum ph_run_kind {
 	PH_RUN_FREE,
@@ -252,6 +258,7 @@ enum ph_run_kind {
 	PH_RUN_LARGE,
 	PH_RUN_GUARDED,
 	PH_RUN_QUARANTINED,
+	PH_RUN_TAKEN,
 };
 
 /**
@@ -313,6 +320,10 @@ void ph_block_free(struct ph_block_store *store,
 int ph_block_resize(struct ph_block_store *store,
 		    struct ph_block_region *region, struct ph_block *block,
 		    unsigned long bytes);
+int ph_block_take(struct ph_block_store *store, unsigned long nr_pages,
+		  unsigned long *addr);
+int ph_block_give(struct ph_block_store *store,
+		  struct ph_block_region *region, unsigned long addr);
 void ph_block_trim(struct ph_block_store *store);
 void ph_block_run_at(struct ph_block_region *region, unsigned long addr,
 		     struct ph_block_run *found);

@@ -16,6 +16,7 @@
 struct totals {
 	u64 nr_blocks;
 	u64 allocated_bytes;
+	u64 nr_taken_pages;
 	u64 nr_meta_bytes;
 	unsigned long nr_binned;
 	unsigned long nr_quarantined;
@@ -122,6 +123,10 @@ static void check_run(struct ph_run *run, struct totals *totals)
 		check_guard(run, totals);
 		totals->nr_quarantined++;
 		totals->nr_quarantine_pages += run->nr_pages;
+		break;
+	case PH_RUN_TAKEN:
+		CHECK(!run->region->dedicated);
+		totals->nr_taken_pages += run->nr_pages;
 		break;
 	default:
 		CHECK(false);
@@ -244,6 +249,7 @@ void ph_block_check(struct ph_block_store *store,
 		check_class(store, i, &totals);
 	CHECK(store->nr_blocks == totals.nr_blocks);
 	CHECK(store->allocated_bytes == totals.allocated_bytes);
+	CHECK(store->nr_taken_pages == totals.nr_taken_pages);
 	CHECK(store->nr_meta_bytes == totals.nr_meta_bytes);
 }
 

@@ -88,6 +88,7 @@ static void random_find(struct random *r)
 	else
 		addr = r->state;
 	world_find(region, addr);
+	world_give_wrong(region, addr);
 	if ((addr - region->blocks.base) >> PAGE_SHIFT < region->blocks.nr_pages)
 		world_describe(region, addr);
 }
@@ -112,6 +113,8 @@ static int random_alloc(struct random *r)
 		return random_alloc_guarded(r);
 	if (r->world->regions[i]->blocks.dedicated)
 		return world_alloc_dedicated(r->world, i, bytes, align);
+	if (one_in(r, 32))
+		return world_take(r->world, 1 + rnd(r, 16));
 	return world_alloc(r->world, bytes, align);
 }
 
@@ -120,6 +123,8 @@ static int random_resize(struct random *r)
 	unsigned int i = random_block(r);
 	unsigned long bytes = random_bytes(r);
 
+	if (r->world->blocks[i].taken)
+		return 0;
 	/* Growth by a little is what succeeds in place. */
 	if (one_in(r, 2))
 		bytes = r->world->blocks[i].bytes + rnd(r, 2 * PAGE_SIZE);

@@ -870,6 +870,79 @@ static void neighbouring_regions_do_not_merge(void)
 	finish(world);
 }
 
+static void take(struct world *world, unsigned long nr_pages)
+{
+	ASSERT_EQ(world_take(world, nr_pages), 0);
+}
+
+static void take_makes_no_block(void)
+{
+	struct world *world = world_with(10);
+	struct ph_block_entry entry;
+
+	alloc(world, 16);
+	take(world, 3);
+	alloc(world, 16);
+	ASSERT_EQ(world->store.nr_blocks, 2);
+	ASSERT_EQ(world->store.allocated_bytes, 32);
+	ASSERT_EQ(world->store.nr_taken_pages, 3);
+	entry = world_walk(world, 0, addr_of(world, 1));
+	ASSERT_EQ(entry.kind, PH_ENTRY_TAKEN);
+	ASSERT_EQ(entry.addr, addr_of(world, 1));
+	ASSERT_EQ(entry.capacity, 3 * PAGE_SIZE);
+	world_find(world->blocks[1].region, addr_of(world, 1) + 16);
+	world_free(world, 1);
+	ASSERT_EQ(world->store.nr_taken_pages, 0);
+	finish(world);
+}
+
+static void take_until_full(void)
+{
+	struct world *world = world_with(64);
+
+	while (!world_take(world, 7))
+		;
+	ASSERT_EQ(world->nr_taken, 9);
+	ASSERT_EQ(world_take(world, 2), -ENOSPC);
+	take(world, 1);
+	ASSERT_EQ(world_alloc(world, 1, ALIGN_MIN), -ENOSPC);
+	finish(world);
+}
+
+static void take_trims_when_refused(void)
+{
+	struct world *world = world_with(800);
+
+	world->max_committed = 400;
+	visit_all_classes(world);
+	ASSERT_EQ(world_take(world, 401), -EDQUOT);
+	ASSERT_EQ(world->nr_committed, 0);
+	visit_all_classes(world);
+	take(world, 400);
+	finish(world);
+}
+
+static void give_what_was_not_taken(void)
+{
+	struct world *world = world_with(200);
+	struct world_region *region;
+	unsigned long i;
+
+	alloc(world, 64);
+	take(world, 2);
+	alloc_pages(world, min_pages());
+	take(world, 100);
+	region = world->blocks[0].region;
+	for (i = 0; i < 201 * PAGE_SIZE / 16; i++)
+		world_give_wrong(region, region->blocks.base + i * 16);
+	world_give_wrong(region, region->blocks.base - 16);
+	world_give_wrong(region, addr_of(world, 1) + 1);
+	world_give_wrong(region, 0);
+	world_give_wrong(region, ~0UL);
+	world_free(world, 1);
+	finish(world);
+}
+
 static void walk_comes_across_everything(void)
 {
 	struct world *world = world_with(200);
@@ -883,6 +956,7 @@ static void walk_comes_across_everything(void)
 	for (i = 0; i < 100; i++)
 		alloc(world, 100 * (i % 20));
 	alloc_pages(world, 66);
+	take(world, 3);
 	for (i = 0; i < 50; i++)
 		world_free(world, i);
 	world_check(world);
@@ -1265,6 +1339,11 @@ static int call_alloc_dedicated(struct world *world)
 	return world_alloc_dedicated(world, 1, 130 * PAGE_SIZE, PH_BLOCK_ALIGN_MAX);
 }
 
+static int call_take(struct world *world)
+{
+	return world_take(world, 122);
+}
+
 static int call_grow(struct world *world)
 {
 	return world_resize(world, 0, 320 * PAGE_SIZE);
@@ -1334,6 +1413,11 @@ static void alloc_aligned_fails_at_each_step(void)
 {
 	sweep(prepare_hole, call_alloc_aligned);
 	sweep(prepare_hole, call_alloc_dedicated);
+}
+
+static void take_fails_at_each_step(void)
+{
+	sweep(prepare_hole, call_take);
 }
 
 static void resize_fails_at_each_step(void)
@@ -1467,6 +1551,11 @@ static const struct ktap_test tests[] = {
 	TEST(quarantine_is_not_used_again),
 	TEST(quarantine_too_short_for_a_block),
 	TEST(quarantine_goes_with_its_region),
+	TEST(take_makes_no_block),
+	TEST(take_until_full),
+	TEST(take_trims_when_refused),
+	TEST(take_fails_at_each_step),
+	TEST(give_what_was_not_taken),
 	TEST(walk_comes_across_everything),
 	TEST(walk_through_guarded_blocks),
 	TEST(walk_looks_at_a_page_once),

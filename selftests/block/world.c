@@ -108,8 +108,9 @@ void world_destroy(struct world *world)
 
 void world_check_sums(struct world *world)
 {
-	ASSERT_EQ(world->store.nr_blocks, world->nr_blocks);
+	ASSERT_EQ(world->store.nr_blocks, world->nr_blocks - world->nr_taken);
 	ASSERT_EQ(world->store.allocated_bytes, world->allocated_bytes);
+	ASSERT_EQ(world->store.nr_taken_pages << PAGE_SHIFT, world->taken_bytes);
 	ASSERT_EQ(world->store.nr_meta_bytes,
 		  shim.alloc_bytes - world->meta_base -
 		  check_class_bytes(&world->store));
@@ -132,15 +133,35 @@ static unsigned long world_nr_granules(const struct world_block *block)
 	return (bytes + GRANULE - 1) / GRANULE;
 }
 
-static bool world_is_block(const struct world_region *region, unsigned long addr)
+/* What starts at an address, or NULL. */
+static const struct world_block *world_at(const struct world_region *region,
+					  unsigned long addr)
 {
 	unsigned long offset = addr - region->blocks.base;
+	const struct world_block *block;
 	unsigned int id;
 
 	if (offset >> PAGE_SHIFT >= region->blocks.nr_pages)
-		return false;
+		return NULL;
 	id = region->owner[offset / GRANULE];
-	return id && region->world->blocks[id - 1].addr == addr;
+	if (!id)
+		return NULL;
+	block = &region->world->blocks[id - 1];
+	return block->addr == addr ? block : NULL;
+}
+
+static bool world_is_block(const struct world_region *region, unsigned long addr)
+{
+	const struct world_block *block = world_at(region, addr);
+
+	return block && !block->taken;
+}
+
+static bool world_is_taken(const struct world_region *region, unsigned long addr)
+{
+	const struct world_block *block = world_at(region, addr);
+
+	return block && block->taken;
 }
 
 void world_find(struct world_region *region, unsigned long addr)
@@ -187,7 +208,7 @@ void world_describe(struct world_region *region, unsigned long addr)
 	}
 	if (!id)
 		id = region->owner[(addr - region->blocks.base) / GRANULE];
-	if (id) {
+	if (id && !world->blocks[id - 1].taken) {
 		world_check_description(&world->blocks[id - 1], PH_BLOCK_LIVE,
 					&found);
 		return;
@@ -222,6 +243,22 @@ static void world_check_guard(const struct world_block *block)
 		ASSERT_EQ(block->region->committed[page], page != guard);
 }
 
+void world_give_wrong(struct world_region *region, unsigned long addr)
+{
+	if (world_is_taken(region, addr))
+		return;
+	ASSERT_EQ(ph_block_give(&region->world->store, &region->blocks, addr),
+		  -ENOENT);
+	world_check_sums(region->world);
+}
+
+/* What of a model's entry counts, and where. */
+static unsigned long *world_sum(struct world *world,
+				const struct world_block *block)
+{
+	return block->taken ? &world->taken_bytes : &world->allocated_bytes;
+}
+
 /* Makes block @i own its granules; nobody must have done so before. */
 static void world_own(struct world *world, unsigned int i)
 {
@@ -234,7 +271,7 @@ static void world_own(struct world *world, unsigned int i)
 	ASSERT(world_is_unowned(block->region, first, last + 1));
 	for (granule = first; granule <= last; granule++)
 		block->region->owner[granule] = i + 1;
-	world->allocated_bytes += block->bytes;
+	*world_sum(world, block) += block->bytes;
 	if (block->guarded) {
 		world_hold(block, 0, i + 1);
 		world_check_guard(block);
@@ -253,7 +290,7 @@ static void world_disown(struct world *world, unsigned int i)
 
 	memset(block->region->owner + world_granule(block->region, block->addr), 0,
 	       world_nr_granules(block) * sizeof(*block->region->owner));
-	world->allocated_bytes -= block->bytes;
+	*world_sum(world, block) -= block->bytes;
 	if (block->guarded)
 		world_hold(block, i + 1, 0);
 }
@@ -264,18 +301,20 @@ static void world_insert_block(struct world *world,
 	ASSERT(world->nr_blocks < WORLD_BLOCKS);
 	ASSERT(block->region);
 	world->blocks[world->nr_blocks] = *block;
+	world->nr_taken += block->taken;
 	world_own(world, world->nr_blocks++);
 	world_find(block->region, block->addr);
 	world_describe(block->region, block->addr);
 }
 
 static void world_insert(struct world *world, struct world_region *region,
-			 unsigned long addr, unsigned long bytes)
+			 unsigned long addr, unsigned long bytes, bool taken)
 {
 	const struct world_block block = {
 		.addr = addr,
 		.bytes = bytes,
 		.region = region,
+		.taken = taken,
 	};
 
 	world_insert_block(world, &block);
@@ -287,6 +326,7 @@ static void world_delete(struct world *world, unsigned int i)
 	unsigned int last = world_last(world);
 
 	world_disown(world, i);
+	world->nr_taken -= world->blocks[i].taken;
 	world->nr_blocks--;
 	if (i == last)
 		return;
@@ -524,7 +564,7 @@ int world_alloc(struct world *world, unsigned long bytes, unsigned long align)
 		ASSERT(addr % align == 0 && addr % PH_BLOCK_ALIGN == 0);
 		region = world_region_at(world, addr);
 		ASSERT(region && !region->blocks.dedicated);
-		world_insert(world, region, addr, bytes);
+		world_insert(world, region, addr, bytes, false);
 	} else {
 		ASSERT_EQ(addr, ~0UL);
 	}
@@ -550,7 +590,7 @@ int world_alloc_dedicated(struct world *world, unsigned int i,
 	if (!err) {
 		ASSERT(addr % align == 0 && addr % PAGE_SIZE == 0);
 		ASSERT(world_region_at(world, addr) == region);
-		world_insert(world, region, addr, bytes);
+		world_insert(world, region, addr, bytes, false);
 	}
 	world_check_sums(world);
 	return err;
@@ -605,8 +645,26 @@ int world_alloc_guarded(struct world *world, unsigned long bytes,
 	}
 	if (err == -ENOSPC && shim.nr_failures == state.nr_failures &&
 	    world->nr_refused == state.nr_refused)
+		/* In slots, which no such alignment fits, it cannot be. */
 		world_check_full(world, PAGE_ALIGN(bytes) + 2 * PAGE_SIZE,
-				 max(align, PAGE_SIZE));
+				 max(align, 2 * PAGE_SIZE));
+	world_check_sums(world);
+	return err;
+}
+
+int world_take(struct world *world, unsigned long nr_pages)
+{
+	struct before before = world_before(world, nr_pages << PAGE_SHIFT);
+	unsigned long addr = ~0UL;
+	int err;
+
+	err = ph_block_take(&world->store, nr_pages, &addr);
+	world_check_errno(world, err, before);
+	if (err)
+		ASSERT_EQ(addr, ~0UL);
+	else
+		world_insert(world, world_region_at(world, addr), addr,
+			     nr_pages << PAGE_SHIFT, true);
 	world_check_sums(world);
 	return err;
 }
@@ -627,11 +685,17 @@ void world_free(struct world *world, unsigned int i)
 {
 	struct world_block model = world->blocks[i];
 	unsigned long nr_failures = shim.nr_failures;
+	bool taken = world->blocks[i].taken;
 	struct ph_block block;
 
-	ASSERT_EQ(ph_block_find(&model.region->blocks, model.addr, &block), 0);
+	ASSERT_EQ(ph_block_find(&model.region->blocks, model.addr, &block),
+		  taken ? -ENOENT : 0);
 	world_delete(world, i);
-	world_call_free(world, &model, &block);
+	if (taken)
+		ASSERT_EQ(ph_block_give(&world->store, &model.region->blocks,
+					model.addr), 0);
+	else
+		world_call_free(world, &model, &block);
 	ASSERT_EQ(shim.nr_failures, nr_failures);
 	if (model.guarded)
 		world_push_freed(world, &model);
@@ -728,13 +792,19 @@ static unsigned int world_check_walk(struct world_region *region)
 		ASSERT(end < region->blocks.nr_pages);
 		ASSERT_EQ(entry.kind == PH_ENTRY_BLOCK,
 			  world_is_block(region, entry.addr));
+		ASSERT_EQ(entry.kind == PH_ENTRY_TAKEN,
+			  world_is_taken(region, entry.addr));
 		world_find(region, entry.addr);
 		world_describe(region, entry.addr);
 		if (entry.kind == PH_ENTRY_QUARANTINE)
 			world_check_entry_freed(region, &entry);
-		nr_blocks += entry.kind == PH_ENTRY_BLOCK;
-		if (entry.kind == PH_ENTRY_BLOCK)
+		if (world_at(region, entry.addr)) {
+			ASSERT(entry.kind == PH_ENTRY_BLOCK ||
+			       entry.capacity ==
+			       world_at(region, entry.addr)->bytes);
+			nr_blocks++;
 			continue;
+		}
 		ASSERT_EQ(entry.bytes, 0);
 		ASSERT(world_is_unowned(region, world_granule(region, entry.addr),
 					world_granule(region, cursor)));

@@ -42,6 +42,7 @@ struct world_region {
  * @addr: where it starts
  * @bytes: its size
  * @region: where it is
+  * @taken: it is no block, but a span that was taken
  * @guarded: it has a guard page,
  * @before: before it
  * @first: first page of its run, and
@@ -59,20 +60,24 @@ struct world_block {
 	unsigned long nr_pages;
 	u64 alloc_cookie;
 	u64 free_cookie;
+	bool taken;
 };
 
 /**
  * struct world - everything
  * @store: the bookkeeping under test
  * @regions: NULL where there is none
- * @blocks: live blocks, in no order; the id of one is its index + 1
+ * @blocks: live blocks and taken spans, in no order; the id of one is its
+ *	index + 1
  * @nr_blocks: how many
  * @quarantine: the blocks in quarantine, a ring: id n is at n modulo its length
  * @first_freed: id of the oldest one
  * @end_freed: id of the next one
  * @quarantine_pages: of all of them
  * @next_cookie: different for each call
- * @allocated_bytes: sum of their sizes
+ * @nr_taken: how many of them are taken spans
+ * @allocated_bytes: sum of the blocks' sizes
+ * @taken_bytes: sum of the taken spans' lengths
  * @nr_committed: pages that are committed
  * @max_committed: more are refused with -EDQUOT
  * @fail_commit_nth: the n-th commit from now on fails; 0 for none
@@ -90,7 +95,9 @@ struct world {
 	unsigned int end_freed;
 	unsigned long quarantine_pages;
 	u64 next_cookie;
+	unsigned int nr_taken;
 	unsigned long allocated_bytes;
+	unsigned long taken_bytes;
 	unsigned long nr_committed;
 	unsigned long max_committed;
 	unsigned long fail_commit_nth;
@@ -114,10 +121,11 @@ int world_alloc_dedicated(struct world *world, unsigned int region,
 			  unsigned long bytes, unsigned long align);
 int world_alloc_guarded(struct world *world, unsigned long bytes,
 			unsigned long align, bool before);
+int world_take(struct world *world, unsigned long nr_pages);
 unsigned int world_last(struct world *world);
 /* The index of the block at an address. */
 unsigned int world_block_at(struct world *world, unsigned long addr);
-/* The last block takes the index of the freed one. */
+/* Frees a block or gives a span back; the last one takes its index. */
 void world_free(struct world *world, unsigned int i);
 int world_resize(struct world *world, unsigned int i, unsigned long bytes);
 
@@ -132,6 +140,8 @@ bool world_evict(struct world *world);
 void world_find(struct world_region *region, unsigned long addr);
 /* ph_block_describe() for an address in a region, checked against the model. */
 void world_describe(struct world_region *region, unsigned long addr);
+/* ph_block_give() for an address where no taken span starts. */
+void world_give_wrong(struct world_region *region, unsigned long addr);
 /* The quick checks; every call above ends with them. */
 void world_check_sums(struct world *world);
 /* Compares everything. */
