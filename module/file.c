@@ -138,6 +138,9 @@ static int ph_ioctl_info(struct ph_call *call)
 	arg->out_slot_max_bytes = PH_SLOT_MAX_BYTES;
 	arg->out_region_block_bytes = PH_REGION_BLOCK_BYTES;
 	arg->out_max_bytes = ph_max_bytes();
+	arg->out_take_max_spans = PH_TAKE_MAX_SPANS;
+	arg->out_take_max_pages = PH_TAKE_MAX_PAGES;
+	arg->out_batch_max = PH_BATCH_MAX;
 	return ph_call_answer(call);
 }
 
@@ -188,6 +191,23 @@ static int ph_ioctl_stat(struct ph_call *call)
 	return err ?: ph_call_answer(call);
 }
 
+/**
+ * ph_alloc_check - check what an allocation asks for
+ * @arg: size and alignment; the default alignment is filled in
+ *
+ * Return: 0, -EINVAL, -EOPNOTSUPP, -EOVERFLOW.
+ */
+int ph_alloc_check(struct privheap_alloc *arg)
+{
+	if (!arg->align)
+		arg->align = PH_BLOCK_ALIGN;
+	if (!is_power_of_2(arg->align))
+		return -EINVAL;
+	if (arg->align > PH_BLOCK_ALIGN_MAX)
+		return -EOPNOTSUPP;
+	return arg->bytes > ph_max_bytes() ? -EOVERFLOW : 0;
+}
+
 /*
  * Tells the program whether soft limits were crossed, by this call or another one
  * that did not come to tell.
@@ -231,14 +251,9 @@ static int ph_ioctl_alloc(struct ph_call *call)
 	struct ph_heap *heap;
 	int err;
 
-	if (!arg->align)
-		arg->align = PH_BLOCK_ALIGN;
-	if (!is_power_of_2(arg->align))
-		return -EINVAL;
-	if (arg->align > PH_BLOCK_ALIGN_MAX)
-		return -EOPNOTSUPP;
-	if (arg->bytes > ph_max_bytes())
-		return -EOVERFLOW;
+	err = ph_alloc_check(arg);
+	if (err)
+		return err;
 	if (put_user(arg->out_addr, &uarg->out_addr))
 		return -EFAULT;
 	heap = ph_heap_get(call->file, arg->heap);
@@ -399,7 +414,7 @@ static int ph_ioctl_walk(struct ph_call *call)
 
 	if (arg->__reserved || !arg->nr_entries)
 		return -EINVAL;
-	if (arg->after_kind > PRIVHEAP_ENTRY_RESERVED)
+	if (arg->after_kind > PRIVHEAP_ENTRY_TAKEN)
 		return -EOPNOTSUPP;
 	heap = ph_heap_get(call->file, arg->heap);
 	if (!heap)
@@ -598,6 +613,66 @@ static int ph_ioctl_limit(struct ph_call *call)
 	return arg->flags ? 0 : err;
 }
 
+static int ph_ioctl_take(struct ph_call *call)
+{
+	struct privheap_take *arg = &call->arg.take;
+	struct ph_heap *heap;
+	int err;
+
+	if (!arg->nr_spans || !arg->nr_pages)
+		return -EINVAL;
+	if (arg->nr_spans > PH_TAKE_MAX_SPANS || arg->nr_pages > PH_TAKE_MAX_PAGES)
+		return -EOPNOTSUPP;
+	err = ph_call_answer(call);	/* before anything is taken */
+	if (err)
+		return err;
+	heap = ph_heap_get(call->file, arg->heap);
+	if (!heap)
+		return -ENXIO;
+	err = ph_front_take(heap, call);
+	ph_heap_put(heap);
+	return err;
+}
+
+static int ph_ioctl_batch(struct ph_call *call)
+{
+	struct privheap_batch *arg = &call->arg.batch;
+	struct ph_heap *heap;
+	int err;
+
+	if (arg->__reserved || !arg->nr_entries)
+		return -EINVAL;
+	if (arg->op < PRIVHEAP_BATCH_ALLOC || arg->op > PRIVHEAP_BATCH_GIVE ||
+	    arg->nr_entries > PH_BATCH_MAX ||
+	    (arg->flags && arg->op != PRIVHEAP_BATCH_ALLOC))
+		return -EOPNOTSUPP;
+	err = ph_call_answer(call);	/* before anything is done */
+	if (err)
+		return err;
+	heap = ph_heap_get(call->file, arg->heap);
+	if (!heap)
+		return -ENXIO;
+	err = ph_front_batch(heap, arg);
+	ph_heap_put(heap);
+	return err ?: ph_call_answer(call);
+}
+
+static int ph_ioctl_count(struct ph_call *call)
+{
+	struct privheap_count *arg = &call->arg.count;
+	struct ph_heap *heap;
+	int err;
+
+	if (!IS_ALIGNED(arg->counters, sizeof(struct privheap_counters)))
+		return -EINVAL;
+	heap = ph_heap_get(call->file, arg->heap);
+	if (!heap)
+		return -ENXIO;
+	err = ph_front_count(heap, arg);
+	ph_heap_put(heap);
+	return err;
+}
+
 /**
  * struct ph_ioctl - one call
  * @size: of its structure as the module knows it
@@ -625,10 +700,10 @@ struct ph_ioctl {
 	}
 
 static const struct ph_ioctl ph_ioctls[] = {
-	PH_IOCTL(INFO, info, out_max_bytes, 0),
+	PH_IOCTL(INFO, info, out_batch_max, 0),
 	PH_IOCTL(CREATE, create, out_region_bytes, PRIVHEAP_CREATE_F_ALL),
 	PH_IOCTL(DESTROY, destroy, heap, 0),
-	PH_IOCTL(STAT, stat, out_nr_injected_failures, 0),
+	PH_IOCTL(STAT, stat, out_taken_bytes, 0),
 	PH_IOCTL(ALLOC, alloc, out_addr, PRIVHEAP_ALLOC_F_ALL),
 	PH_IOCTL(REALLOC, realloc, out_addr, PRIVHEAP_REALLOC_F_ALL),
 	PH_IOCTL(FREE, free, addr, 0),
@@ -645,6 +720,9 @@ static const struct ph_ioctl ph_ioctls[] = {
 	PH_IOCTL(GUARD_ALLOC, guard_alloc, out_addr, PRIVHEAP_GUARD_ALLOC_F_ALL),
 	PH_IOCTL(GUARD_FREE, guard_free, cookie, 0),
 	PH_IOCTL(DESCRIBE, describe, out_free_cookie, 0),
+	PH_IOCTL(TAKE, take, out_state, 0),
+	PH_IOCTL(BATCH, batch, __reserved, PRIVHEAP_ALLOC_F_ALL),
+	PH_IOCTL(COUNT, count, counters, 0),
 };
 
 /*

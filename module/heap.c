@@ -284,14 +284,25 @@ static bool ph_heap_evict(struct ph_heap *heap)
 	return evicted;
 }
 
-/*
- * What a call can do about an error without a lock: reserve a region, bring the
- * page of the answer in, make page tables, or forget a freed block. Returns 0
- * when it is worth trying again.
+/**
+ * ph_heap_mend - do what can be done about an error without a lock
+ * @heap: the heap that a call failed on
+ * @err: how
+ * @bytes: what it needs room for
+ * @align: at which alignment
+ * @spare: receives a region for a block that gets one of its own; NULL for what
+ *	lies in an ordinary one
+ * @answer: where the answer goes
+ *
+ * Reserves a region, brings the page of the answer in, makes page tables, or
+ * forgets a freed block.
+ *
+ * Context: May sleep; takes mmap_lock.
+ * Return: 0 when it is worth trying again, otherwise the error of the call.
  */
-static int ph_heap_mend(struct ph_heap *heap, int err, unsigned long bytes,
-			unsigned long align, struct ph_region **spare,
-			void __user *answer)
+int ph_heap_mend(struct ph_heap *heap, int err, unsigned long bytes,
+		 unsigned long align, struct ph_region **spare,
+		 void __user *answer)
 {
 	if (err == -EFAULT)
 		return ph_heap_fault_in(heap, answer);
@@ -969,6 +980,8 @@ int ph_heap_stat(struct ph_heap *heap, struct privheap_stat *stat)
 		(u64)atomic_long_read(&heap->nr_resident) << PAGE_SHIFT;
 	stat->out_allocated_bytes = heap->store.allocated_bytes;
 	stat->out_nr_blocks = heap->store.nr_blocks;
+	stat->out_taken_bytes = heap->store.nr_taken_pages << PAGE_SHIFT;
+	ph_front_sum_locked(heap, stat);
 	stat->out_nr_regions = heap->nr_regions;
 	stat->out_policy = ph_policy_id(heap);
 	stat->out_window_pages = heap->window_pages;
@@ -1019,8 +1032,10 @@ void ph_heap_region_unmapped(struct ph_heap *heap, struct ph_region *region)
 		goto out_unlock;
 	if (heap->state == PH_HEAP_LIVE)
 		heap->state = PH_HEAP_DEAD;
-	if (!--heap->nr_mapped)
+	if (!--heap->nr_mapped) {
+		ph_front_uncount_locked(heap);
 		ph_heap_clear_locked(heap);
+	}
 out_unlock:
 	mutex_unlock(&heap->lock);
 }
@@ -1038,6 +1053,7 @@ void ph_heap_destroy(struct ph_heap *heap)
 
 	mutex_lock(&heap->lock);
 	heap->state = PH_HEAP_GONE;
+	ph_front_uncount_locked(heap);
 	while ((region = list_first_entry_or_null(&heap->regions,
 						  struct ph_region, node))) {
 		ph_heap_detach_locked(heap, region);
@@ -1130,6 +1146,7 @@ static struct ph_heap *ph_heap_new(struct ph_file *file,
 	mutex_init(&heap->grow_lock);
 	mutex_init(&heap->lock);
 	INIT_LIST_HEAD(&heap->regions);
+	INIT_LIST_HEAD(&heap->counters);
 	mt_init(&heap->others);
 	refcount_inc(&file->process->limit.refs);
 	ph_limit_init(&heap->limit, PRIVHEAP_SCOPE_HEAP, &file->process->limit,

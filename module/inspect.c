@@ -186,6 +186,8 @@ static const u32 ph_uses[] = {
 	[PH_RUN_LARGE]	= PRIVHEAP_PAGE_LARGE,
 	[PH_RUN_GUARDED] = PRIVHEAP_PAGE_GUARDED,
 	[PH_RUN_QUARANTINED] = PRIVHEAP_PAGE_QUARANTINED,
+	/* Of slots that the kernel does not know. */
+	[PH_RUN_TAKEN]	= PRIVHEAP_PAGE_SPAN,
 };
 
 /* The pages from an address on that one run and one state have. */

@@ -308,6 +308,13 @@ enum ph_heap_state {
 	PH_HEAP_GONE,
 };
 
+/* Spans that one call takes. */
+#define PH_TAKE_MAX_SPANS	64
+/* Pages of a span that is taken; none needs a region of its own. */
+#define PH_TAKE_MAX_PAGES	((256UL << 10) >> PAGE_SHIFT)
+/* Entries of a batch. */
+#define PH_BATCH_MAX		65536
+
 /**
  * struct ph_heap - a heap
  * @refs: see Lifetimes above
@@ -331,6 +338,7 @@ enum ph_heap_state {
  * @lock: protects everything below, and the blocks' bookkeeping
  * @state: (@lock)
  * @store: the blocks (@lock)
+ * @counters: struct ph_counters, what the program counts itself (@lock)
  * @regions: in order of creation (@lock)
  * @first: the region that was created first; NULL only in a dead heap (@lock)
  * @others: all regions but the first, by address (@lock)
@@ -393,6 +401,7 @@ struct ph_heap {
 	struct ph_inject inject;
 	atomic64_t *tally;
 	u64 __percpu *latencies;
+	struct list_head counters;
 };
 
 /**
@@ -493,6 +502,9 @@ struct ph_call {
 		struct privheap_guard_alloc guard_alloc;
 		struct privheap_guard_free guard_free;
 		struct privheap_describe describe;
+		struct privheap_take take;
+		struct privheap_batch batch;
+		struct privheap_count count;
 	} arg;
 };
 
@@ -518,14 +530,25 @@ static inline int ph_answer(u64 __user *answer, u64 value)
 /* file.c */
 extern const struct file_operations ph_file_fops;
 int ph_answer_fault_in(void __user *answer);
+int ph_alloc_check(struct privheap_alloc *arg);
 int ph_call_answer(struct ph_call *call);
 void ph_file_publish(struct ph_file *file, struct ph_heap *heap);
+
+/* front.c */
+int ph_front_take(struct ph_heap *heap, struct ph_call *call);
+int ph_front_batch(struct ph_heap *heap, struct privheap_batch *arg);
+int ph_front_count(struct ph_heap *heap, const struct privheap_count *arg);
+void ph_front_uncount_locked(struct ph_heap *heap);
+void ph_front_sum_locked(struct ph_heap *heap, struct privheap_stat *stat);
 
 /* heap.c */
 int ph_heap_cache_init(void);
 void ph_heap_cache_exit(void);
 int ph_heap_check_locked(struct ph_heap *heap);
 struct ph_region *ph_heap_find_region(struct ph_heap *heap, unsigned long addr);
+int ph_heap_mend(struct ph_heap *heap, int err, unsigned long bytes,
+		 unsigned long align, struct ph_region **spare,
+		 void __user *answer);
 int ph_heap_create(struct ph_call *call);
 void ph_heap_destroy(struct ph_heap *heap);
 void ph_heap_put(struct ph_heap *heap);
@@ -651,6 +674,7 @@ int ph_limit_charge(struct ph_heap *heap, unsigned long nr_pages);
 void ph_limit_uncharge(struct ph_heap *heap, unsigned long nr_pages);
 void ph_limit_settle(struct ph_heap *heap);
 void ph_limit_report_refusal(struct ph_heap *heap);
+bool ph_limit_is_near(struct ph_heap *heap);
 unsigned long ph_limit_usage(struct ph_limit *limit);
 int ph_limit_set(struct ph_limit *limit, const struct ph_limit_change *change,
 		 enum ph_limit_right right);

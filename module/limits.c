@@ -335,6 +335,41 @@ out:
 	charge->crossed = 0;
 }
 
+/* Is less than an eighth of what a node allows left, or its soft limit reached? */
+static bool ph_limit_node_is_near(const struct ph_limit *limit)
+{
+	unsigned long usage = atomic_long_read(&limit->usage_pages);
+	unsigned long most = ph_limit_bound(limit, PH_BOUND_ORDINARY);
+
+	return usage > most - most / 8 || usage > READ_ONCE(limit->soft_pages);
+}
+
+/**
+ * ph_limit_is_near - is a heap about to meet one of its limits?
+ * @heap: the heap
+ *
+ * Context: Caller holds ph_heap.lock.
+ * Return: true if less than an eighth of one of them is left, or a soft limit is
+ * exceeded.
+ */
+bool ph_limit_is_near(struct ph_heap *heap)
+{
+	enum ph_chain chain;
+	struct ph_limit *limit;
+
+	lockdep_assert_held(&heap->lock);
+	if (ph_limit_node_is_near(&heap->limit))
+		return true;
+	for (chain = 0; chain < PH_NR_CHAINS; chain++) {
+		limit = ph_limit_chain(heap, chain);
+		for (; limit; limit = limit->parent) {
+			if (ph_limit_node_is_near(limit))
+				return true;
+		}
+	}
+	return false;
+}
+
 /**
  * ph_limit_report_refusal - a call fails because a charge was refused
  * @heap: the heap whose last charge it was

@@ -99,6 +99,11 @@ static void ph_walk_describe(struct ph_region *region,
 		entry->bytes = found->capacity;
 		entry->capacity_bytes = found->capacity;
 		break;
+	case PH_ENTRY_TAKEN:
+		entry->kind = PRIVHEAP_ENTRY_TAKEN;
+		entry->bytes = found->capacity;
+		entry->capacity_bytes = found->capacity;
+		break;
 	case PH_ENTRY_FREE_PAGES:
 	case PH_ENTRY_QUARANTINE:
 		ph_walk_describe_pages(region, found->addr, found->end, entry);

@@ -32,6 +32,9 @@ union call_arg {
 	struct privheap_guard_alloc guard_alloc;
 	struct privheap_guard_free guard_free;
 	struct privheap_describe describe;
+	struct privheap_take take;
+	struct privheap_batch batch;
+	struct privheap_count count;
 };
 
 #define OLD_BYTES	64UL	/* of the block that the calls find */
@@ -44,6 +47,9 @@ FIXTURE(call) {
 	char *pages;
 	char *guarded;
 	struct privheap_entry entries[4];
+	struct privheap_batch_entry batch[4];
+	struct privheap_counters counters;
+	__u64 spans[4];
 	/* What there was before the call under test. */
 	struct privheap_stat before;
 	int nr_maps;
@@ -211,6 +217,21 @@ FIXTURE_VARIANT_ADD(call, describe) {
 	CALL_OUT(DESCRIBE, describe, out_state),
 };
 
+FIXTURE_VARIANT_ADD(call, take) {
+	CALL_OUT(TAKE, take, out_nr_spans),
+};
+
+FIXTURE_VARIANT_ADD(call, batch) {
+	CALL_RANGE(BATCH, batch,
+		   offsetof(struct privheap_batch, out_nr_done),
+		   offsetof(struct privheap_batch, __reserved)),
+	.flags = PRIVHEAP_ALLOC_F_ALL,
+};
+
+FIXTURE_VARIANT_ADD(call, count) {
+	CALL_IN(COUNT, count),
+};
+
 FIXTURE_SETUP(call)
 {
 	self->fd = privheap_open();
@@ -303,6 +324,19 @@ static union call_arg prepare(struct __test_metadata *_metadata,
 		break;
 	case PRIVHEAP_IOC_LIMIT:
 		arg.limit.scope = PRIVHEAP_SCOPE_HEAP;
+	case PRIVHEAP_IOC_TAKE:
+		arg.take.spans = (uintptr_t)self->spans;
+		arg.take.nr_spans = ARRAY_SIZE(self->spans);
+		arg.take.nr_pages = 3;
+		break;
+	case PRIVHEAP_IOC_BATCH:
+		memset(self->batch, 0, sizeof(self->batch));
+		arg.batch.entries = (uintptr_t)self->batch;
+		arg.batch.nr_entries = ARRAY_SIZE(self->batch);
+		arg.batch.op = PRIVHEAP_BATCH_ALLOC;
+		break;
+	case PRIVHEAP_IOC_COUNT:
+		arg.count.counters = (uintptr_t)&self->counters;
 		break;
 	}
 	memset((char *)&arg + variant->out_start, OUT_PATTERN,
@@ -668,6 +702,10 @@ TEST_F(device, info)
 	EXPECT_LE(1ULL << 30, info.out_max_bytes);
 	EXPECT_GE(INTPTR_MAX, info.out_max_bytes);
 	EXPECT_EQ(0, info.out_max_bytes % info.out_page_bytes);
+	EXPECT_LE(1, info.out_take_max_spans);
+	EXPECT_LE(info.out_slot_max_bytes,
+		  info.out_take_max_pages * (__u64)info.out_page_bytes);
+	EXPECT_LE(1, info.out_batch_max);
 }
 
 static bool is_known_call(unsigned int nr)
@@ -691,6 +729,11 @@ TEST_F(device, unknown_call)
 	ASSERT_EQ(0, heap_stat(&self->heap, &before));
 	for (nr = 0; nr <= 0xff; nr++) {
 		if (is_known_call(nr))
+	for (nr = _IOC_NR(PRIVHEAP_IOC_COMPACT) + 1; nr <= 0xff; nr++) {
+		if (nr == _IOC_NR(PRIVHEAP_IOC_POLICY) ||
+		    nr == _IOC_NR(PRIVHEAP_IOC_LIMIT) ||
+		    (nr >= _IOC_NR(PRIVHEAP_IOC_TAKE) &&
+		     nr <= _IOC_NR(PRIVHEAP_IOC_COUNT)))
 			continue;
 		arg = before;
 		EXPECT_EQ(-ENOTTY, privheap_ioctl(self->fd,
@@ -723,8 +766,28 @@ TEST_F(device, call_of_other_form)
 	EXPECT_EQ(0, memcmp(&before, &arg, sizeof(arg)));
 }
 
-/* Only one structure has such a member yet. */
-TEST_F(device, reserved_member)
+TEST_F(device, reserved_member_of_batch)
+{
+	struct privheap_batch_entry entry = { 0 };
+	struct privheap_batch arg = {
+		.size = sizeof(arg),
+		.heap = self->heap.id,
+		.entries = (uintptr_t)&entry,
+		.nr_entries = 1,
+		.op = PRIVHEAP_BATCH_ALLOC,
+	};
+	unsigned int bit;
+
+	for (bit = 0; bit < 32; bit++) {
+		arg.__reserved = 1U << bit;
+		arg.out_nr_done = 77;
+		EXPECT_EQ(-EINVAL, privheap_ioctl(self->fd, PRIVHEAP_IOC_BATCH,
+						  &arg));
+		EXPECT_EQ(77, arg.out_nr_done);
+	}
+}
+
+TEST_F(device, reserved_member_of_walk)
 {
 	struct privheap_entry entry;
 	struct privheap_walk arg = {

@@ -409,6 +409,68 @@ static inline int heap_walk(const struct heap *heap,
 	return ret ? ret : (int)arg.out_nr_entries;
 }
 
+/* Takes one span of @nr_pages. */
+static inline int span_take(const struct heap *heap, __u32 nr_pages, char **span)
+{
+	__u64 addr;
+	struct privheap_take arg = {
+		.size = sizeof(arg),
+		.heap = heap->id,
+		.spans = (uintptr_t)&addr,
+		.nr_spans = 1,
+		.nr_pages = nr_pages,
+	};
+	int ret = privheap_call(heap->fd, PRIVHEAP_IOC_TAKE, &arg, sizeof(arg),
+				offsetof(struct privheap_take, out_nr_spans));
+
+	if (!ret)
+		*span = (char *)(uintptr_t)addr;
+	return ret ? ret : arg.out_nr_spans == 1 ? 0 : -EPROTO;
+}
+
+/* Returns how many entries were done, or a negative errno. */
+static inline int batch(const struct heap *heap, __u32 op, __u32 flags,
+			struct privheap_batch_entry *entries, __u32 nr_entries)
+{
+	struct privheap_batch arg = {
+		.size = sizeof(arg),
+		.flags = flags,
+		.heap = heap->id,
+		.entries = (uintptr_t)entries,
+		.nr_entries = nr_entries,
+		.op = op,
+	};
+	int ret = privheap_call_range(heap->fd, PRIVHEAP_IOC_BATCH, &arg,
+				      sizeof(arg),
+				      offsetof(struct privheap_batch,
+					       out_nr_done),
+				      offsetof(struct privheap_batch,
+					       __reserved));
+
+	return ret ? ret : (int)arg.out_nr_done;
+}
+
+static inline int span_give(const struct heap *heap, const void *span)
+{
+	struct privheap_batch_entry entry = { .addr = (uintptr_t)span };
+	int nr = batch(heap, PRIVHEAP_BATCH_GIVE, 0, &entry, 1);
+
+	return nr < 0 ? nr : nr == 1 ? -(int)entry.out_error : -EPROTO;
+}
+
+static inline int heap_count(const struct heap *heap,
+			     const struct privheap_counters *counters)
+{
+	struct privheap_count arg = {
+		.size = sizeof(arg),
+		.heap = heap->id,
+		.counters = (uintptr_t)counters,
+	};
+
+	return privheap_call(heap->fd, PRIVHEAP_IOC_COUNT, &arg, sizeof(arg),
+			     sizeof(arg));
+}
+
 /* The state of a heap */
 
 struct stat_field {
@@ -440,6 +502,7 @@ static const struct stat_field stat_fields[] = {
 	STAT_FIELD(out_window_pages),
 	STAT_FIELD(out_idle_bytes),
 	STAT_FIELD(out_nr_injected_failures),
+	STAT_FIELD(out_taken_bytes),
 };
 
 static inline unsigned long long stat_value(const struct privheap_stat *stat,

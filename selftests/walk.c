@@ -389,7 +389,7 @@ TEST_F(walk, reserved_entry_is_gone)
 
 TEST_F(walk, bad_arguments)
 {
-	struct privheap_entry entry, after = { .kind = 5 };
+	struct privheap_entry entry, after = { .kind = 6 };
 	struct privheap_stat before;
 	struct heap heap;
 

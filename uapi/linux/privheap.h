@@ -98,6 +98,9 @@ enum privheap_source {
 #define PRIVHEAP_IOC_GUARD_ALLOC	_IO(PRIVHEAP_IOC_TYPE, 0x14)
 #define PRIVHEAP_IOC_GUARD_FREE	_IO(PRIVHEAP_IOC_TYPE, 0x15)
 #define PRIVHEAP_IOC_DESCRIBE	_IO(PRIVHEAP_IOC_TYPE, 0x16)
+#define PRIVHEAP_IOC_TAKE	_IO(PRIVHEAP_IOC_TYPE, 0x18)
+#define PRIVHEAP_IOC_BATCH	_IO(PRIVHEAP_IOC_TYPE, 0x19)
+#define PRIVHEAP_IOC_COUNT	_IO(PRIVHEAP_IOC_TYPE, 0x1A)
 
 /**
  * struct privheap_info - ioctl(PRIVHEAP_IOC_INFO): what this module offers
@@ -115,6 +118,9 @@ enum privheap_source {
  *	have a region of their own, which goes back when they are freed
  * @out_max_bytes: largest max_bytes and limit_bytes that PRIVHEAP_IOC_CREATE
  *	accepts
+ * @out_take_max_spans: most spans that one PRIVHEAP_IOC_TAKE gives
+ * @out_take_max_pages: longest span, in pages
+ * @out_batch_max: most entries of a batch
  */
 struct privheap_info {
 	__u32 size;
@@ -127,6 +133,9 @@ struct privheap_info {
 	__aligned_u64 out_slot_max_bytes;
 	__aligned_u64 out_region_block_bytes;
 	__aligned_u64 out_max_bytes;
+	__u32 out_take_max_spans;
+	__u32 out_take_max_pages;
+	__aligned_u64 out_batch_max;
 };
 
 /*
@@ -278,8 +287,9 @@ struct privheap_destroy {
  * @out_committed_bytes: what is charged to the limits
  * @out_committed_peak_bytes: the most that ever was
  * @out_resident_bytes: pages that have memory
- * @out_allocated_bytes: sum of the requested sizes of the live blocks
- * @out_nr_blocks: live blocks
+ * @out_allocated_bytes: sum of the requested sizes of the live blocks, those
+ *	included that the program counts with PRIVHEAP_IOC_COUNT
+ * @out_nr_blocks: live blocks, those included
  * @out_nr_regions: regions
  * @out_nr_limit_failures: commits that the heap's own limit refused
  * @out_policy: its policy, never PRIVHEAP_POLICY_DEFAULT
@@ -288,6 +298,7 @@ struct privheap_destroy {
  * @out_serial: of the whole machine, never used again; what the heap is called in
  *	netlink messages
  * @out_nr_injected_failures: calls that failed by PRIVHEAP_IOC_INJECT
+ * @out_taken_bytes: spans that the program took and cuts itself
  */
 struct privheap_stat {
 	__u32 size;
@@ -311,6 +322,7 @@ struct privheap_stat {
 	__aligned_u64 out_idle_bytes;
 	__aligned_u64 out_serial;
 	__aligned_u64 out_nr_injected_failures;
+	__aligned_u64 out_taken_bytes;
 };
 
 /*
@@ -442,11 +454,16 @@ struct privheap_size {
  *
  * PRIVHEAP_ENTRY_RESERVED: neither committed nor used, or kept by a guarded block
  * that was freed; lengths as above. The guard pages of live blocks have no entry.
+ * PRIVHEAP_ENTRY_RESERVED: neither committed nor used; lengths as above.
+ *
+ * PRIVHEAP_ENTRY_TAKEN: a span from PRIVHEAP_IOC_TAKE; lengths as above. What is
+ * in it only the program knows.
  */
 #define PRIVHEAP_ENTRY_REGION		1
 #define PRIVHEAP_ENTRY_BLOCK		2
 #define PRIVHEAP_ENTRY_FREE		3
 #define PRIVHEAP_ENTRY_RESERVED		4
+#define PRIVHEAP_ENTRY_TAKEN		5
 
 /* struct privheap_entry, @region: the block has a region of its own. */
 #define PRIVHEAP_ENTRY_OWN_REGION	0xffffffffU
@@ -800,6 +817,126 @@ struct privheap_describe {
 	__aligned_u64 out_bytes;
 	__aligned_u64 out_alloc_cookie;
 	__aligned_u64 out_free_cookie;
+};
+
+ * PRIVHEAP_TAKE_S_NEAR: less than an eighth of one of the limits is left. What
+ * the program keeps without need may soon be what others cannot have.
+ */
+#define PRIVHEAP_TAKE_S_NEAR		(1U << 0)
+
+/**
+ * struct privheap_take - ioctl(PRIVHEAP_IOC_TAKE): take whole spans
+ * @size: sizeof(struct privheap_take)
+ * @flags: must be 0
+ * @heap: id of the heap
+ * @spans: pointer to an array of __u64 that receives the addresses
+ * @nr_spans: its length, from 1 to out_take_max_spans; the call may fill less
+ * @nr_pages: length of each span, from 1 to out_take_max_pages
+ * @out_nr_spans: how many were taken, at least one
+ * @out_state: PRIVHEAP_TAKE_S_*
+ *
+ * A span is for the program to cut into blocks of its own, as a front end that
+ * serves them without a system call. Its pages are committed. To the kernel it
+ * is neither free nor a block: it is listed as PRIVHEAP_ENTRY_TAKEN, and goes
+ * back with PRIVHEAP_BATCH_GIVE or with the heap.
+ */
+struct privheap_take {
+	__u32 size;
+	__u32 flags;
+	__aligned_u64 heap;
+	__aligned_u64 spans;
+	__u32 nr_spans;
+	__u32 nr_pages;
+	__u32 out_nr_spans;
+	__u32 out_state;
+};
+
+/*
+ * What a batch does with its entries: allocate a block for each, as
+ * PRIVHEAP_IOC_ALLOC; free the block of each, as PRIVHEAP_IOC_FREE; give back the
+ * span of each, which PRIVHEAP_IOC_TAKE gave.
+ */
+#define PRIVHEAP_BATCH_ALLOC		1
+#define PRIVHEAP_BATCH_FREE		2
+#define PRIVHEAP_BATCH_GIVE		3
+
+/**
+ * struct privheap_batch_entry - a member of a batch
+ * @addr: start of the block or span; 0 to allocate
+ * @bytes: to allocate: the requested size; otherwise 0
+ * @align: to allocate: as in struct privheap_alloc; otherwise 0
+ * @out_addr: start of the new block; written only if there is one
+ * @out_error: 0, or the errno that a call for this one alone would have answered.
+ *	EINVAL for a member that is not 0 and should be
+ * @__reserved: must be 0
+ */
+struct privheap_batch_entry {
+	__aligned_u64 addr;
+	__aligned_u64 bytes;
+	__aligned_u64 align;
+	__aligned_u64 out_addr;
+	__u32 out_error;
+	__u32 __reserved;
+};
+
+/**
+ * struct privheap_batch - ioctl(PRIVHEAP_IOC_BATCH): one call for many
+ * @size: sizeof(struct privheap_batch)
+ * @flags: PRIVHEAP_ALLOC_F_*, to allocate; otherwise 0
+ * @heap: id of the heap
+ * @entries: pointer to an array of struct privheap_batch_entry
+ * @nr_entries: its length, from 1 to out_batch_max
+ * @op: PRIVHEAP_BATCH_*
+ * @out_nr_done: how many entries have their result, from the first on
+ * @__reserved: must be 0
+ *
+ * Each entry has a result of its own, and those after a bad one are done, too. A
+ * signal, an entry that cannot be read or written, or the end of the heap ends the
+ * call early, though never for a signal before the first entry is done; the
+ * caller goes on from @out_nr_done.
+ */
+struct privheap_batch {
+	__u32 size;
+	__u32 flags;
+	__aligned_u64 heap;
+	__aligned_u64 entries;
+	__u32 nr_entries;
+	__u32 op;
+	__u32 out_nr_done;
+	__u32 __reserved;
+};
+
+/**
+ * struct privheap_counters - what a program counts in spans that it took
+ * @nr_blocks: live blocks
+ * @allocated_bytes: sum of their requested sizes
+ *
+ * Either may be negative where blocks are counted in one place when they are
+ * allocated and in another when they are freed. It is the sum that counts.
+ */
+struct privheap_counters {
+	__s64 nr_blocks;
+	__s64 allocated_bytes;
+} __attribute__((__aligned__(16)));
+
+/**
+ * struct privheap_count - ioctl(PRIVHEAP_IOC_COUNT): add to a heap's statistics
+ * @size: sizeof(struct privheap_count)
+ * @flags: must be 0
+ * @heap: id of the heap
+ * @counters: pointer to a struct privheap_counters, aligned to its size
+ *
+ * From now on and until the heap ends, whoever asks for the heap's statistics
+ * is told the sum of the kernel's own blocks and of all counters, as they are at
+ * that moment. The page of the counters is pinned, and charged to the process
+ * like a page of a heap. What the program writes there is believed within the
+ * bounds of the spans that it took, and is used for nothing else.
+ */
+struct privheap_count {
+	__u32 size;
+	__u32 flags;
+	__aligned_u64 heap;
+	__aligned_u64 counters;
 };
 
 #endif /* _UAPI_LINUX_PRIVHEAP_H */
