@@ -21,7 +21,7 @@
 
 /**
  * struct ph_counters - counters of a program that are added to a heap's
- * @node: in ph_heap.counters (ph_heap.lock)
+ * @node: in ph_heap.counters (ph_heap.counters_lock)
  * @page: pinned (constant)
  * @offset: where in the page (constant)
  */
@@ -255,8 +255,11 @@ int ph_front_count(struct ph_heap *heap, const struct privheap_count *arg)
 	err = ph_heap_check_locked(heap);
 	if (!err)
 		err = ph_limit_charge_above(heap, 1);
-	if (!err)
+	if (!err) {
+		spin_lock(&heap->counters_lock);
 		list_add(&counters->node, &heap->counters);
+		spin_unlock(&heap->counters_lock);
+	}
 	mutex_unlock(&heap->lock);
 	if (err)
 		ph_counters_unpin(counters);
@@ -272,39 +275,45 @@ int ph_front_count(struct ph_heap *heap, const struct privheap_count *arg)
 void ph_front_uncount_locked(struct ph_heap *heap)
 {
 	struct ph_counters *counters, *next;
+	LIST_HEAD(forgotten);
 
 	lockdep_assert_held(&heap->lock);
-	list_for_each_entry_safe(counters, next, &heap->counters, node) {
-		list_del(&counters->node);
+	spin_lock(&heap->counters_lock);
+	list_splice_init(&heap->counters, &forgotten);
+	spin_unlock(&heap->counters_lock);
+	list_for_each_entry_safe(counters, next, &forgotten, node) {
 		ph_limit_uncharge_above(heap, 1);
 		ph_counters_unpin(counters);
 	}
 }
 
 /**
- * ph_front_sum_locked - add what the program counts to a heap's statistics
+ * ph_front_sum - the blocks of a heap, with those that the program counts
  * @heap: which heap
- * @stat: the kernel's own counts; receives the sums
+ * @nr_blocks: receives how many there are
+ * @allocated_bytes: receives the sum of their requested sizes
  *
- * Context: Caller holds ph_heap.lock.
+ * Context: Any lock may be held but ph_heap.counters_lock. Exact while nothing
+ * changes.
  */
-void ph_front_sum_locked(struct ph_heap *heap, struct privheap_stat *stat)
+void ph_front_sum(struct ph_heap *heap, u64 *nr_blocks, u64 *allocated_bytes)
 {
-	u64 taken_bytes = heap->store.nr_taken_pages << PAGE_SHIFT;
-	s64 nr_blocks = 0, allocated_bytes = 0;
+	u64 taken_bytes = READ_ONCE(heap->store.nr_taken_pages) << PAGE_SHIFT;
+	struct privheap_counters *values, sum = {};
 	struct ph_counters *counters;
-	struct privheap_counters *values;
 	void *page;
 
-	lockdep_assert_held(&heap->lock);
+	spin_lock(&heap->counters_lock);
 	list_for_each_entry(counters, &heap->counters, node) {
 		page = kmap_local_page(counters->page);
 		values = page + counters->offset;
-		nr_blocks += READ_ONCE(values->nr_blocks);
-		allocated_bytes += READ_ONCE(values->allocated_bytes);
+		sum.nr_blocks += READ_ONCE(values->nr_blocks);
+		sum.allocated_bytes += READ_ONCE(values->allocated_bytes);
 		kunmap_local(page);
 	}
-	stat->out_nr_blocks += clamp_t(s64, nr_blocks, 0,
-				       taken_bytes / PH_BLOCK_ALIGN);
-	stat->out_allocated_bytes += clamp_t(s64, allocated_bytes, 0, taken_bytes);
+	spin_unlock(&heap->counters_lock);
+	*nr_blocks = READ_ONCE(heap->store.nr_blocks) +
+		     clamp_t(s64, sum.nr_blocks, 0, taken_bytes / PH_BLOCK_ALIGN);
+	*allocated_bytes = READ_ONCE(heap->store.allocated_bytes) +
+			   clamp_t(s64, sum.allocated_bytes, 0, taken_bytes);
 }

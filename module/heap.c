@@ -978,10 +978,8 @@ int ph_heap_stat(struct ph_heap *heap, struct privheap_stat *stat)
 		(u64)atomic_long_read(&limit->peak_pages) << PAGE_SHIFT;
 	stat->out_resident_bytes =
 		(u64)atomic_long_read(&heap->nr_resident) << PAGE_SHIFT;
-	stat->out_allocated_bytes = heap->store.allocated_bytes;
-	stat->out_nr_blocks = heap->store.nr_blocks;
+	ph_front_sum(heap, &stat->out_nr_blocks, &stat->out_allocated_bytes);
 	stat->out_taken_bytes = heap->store.nr_taken_pages << PAGE_SHIFT;
-	ph_front_sum_locked(heap, stat);
 	stat->out_nr_regions = heap->nr_regions;
 	stat->out_policy = ph_policy_id(heap);
 	stat->out_window_pages = heap->window_pages;
@@ -1146,6 +1144,7 @@ static struct ph_heap *ph_heap_new(struct ph_file *file,
 	mutex_init(&heap->grow_lock);
 	mutex_init(&heap->lock);
 	INIT_LIST_HEAD(&heap->regions);
+	spin_lock_init(&heap->counters_lock);
 	INIT_LIST_HEAD(&heap->counters);
 	mt_init(&heap->others);
 	refcount_inc(&file->process->limit.refs);

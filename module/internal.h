@@ -338,7 +338,9 @@ enum ph_heap_state {
  * @lock: protects everything below, and the blocks' bookkeeping
  * @state: (@lock)
  * @store: the blocks (@lock)
- * @counters: struct ph_counters, what the program counts itself (@lock)
+ * @counters_lock: a leaf, for readers that cannot take @lock
+ * @counters: struct ph_counters, what the program counts itself (@lock and
+ *	@counters_lock to change it, either to read)
  * @regions: in order of creation (@lock)
  * @first: the region that was created first; NULL only in a dead heap (@lock)
  * @others: all regions but the first, by address (@lock)
@@ -401,6 +403,7 @@ struct ph_heap {
 	struct ph_inject inject;
 	atomic64_t *tally;
 	u64 __percpu *latencies;
+	spinlock_t counters_lock;
 	struct list_head counters;
 };
 
@@ -539,7 +542,7 @@ int ph_front_take(struct ph_heap *heap, struct ph_call *call);
 int ph_front_batch(struct ph_heap *heap, struct privheap_batch *arg);
 int ph_front_count(struct ph_heap *heap, const struct privheap_count *arg);
 void ph_front_uncount_locked(struct ph_heap *heap);
-void ph_front_sum_locked(struct ph_heap *heap, struct privheap_stat *stat);
+void ph_front_sum(struct ph_heap *heap, u64 *nr_blocks, u64 *allocated_bytes);
 
 /* heap.c */
 int ph_heap_cache_init(void);

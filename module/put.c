@@ -211,7 +211,9 @@ static int ph_put_heap_sizes(struct sk_buff *skb, struct ph_heap *heap)
 {
 	unsigned long committed = ph_limit_usage(&heap->limit);
 	unsigned long resident = atomic_long_read(&heap->nr_resident);
+	u64 nr_blocks, allocated_bytes;
 
+	ph_front_sum(heap, &nr_blocks, &allocated_bytes);
 	if (ph_put_u64(skb, PRIVHEAP_A_HEAP_BASE, heap->base) ||
 	    ph_put_u64(skb, PRIVHEAP_A_HEAP_MAX_BYTES,
 		       ph_limit_bytes(heap->max_pages)) ||
@@ -222,9 +224,8 @@ static int ph_put_heap_sizes(struct sk_buff *skb, struct ph_heap *heap)
 	    ph_put_u64(skb, PRIVHEAP_A_HEAP_RESIDENT_BYTES,
 		       ph_limit_bytes(resident)) ||
 	    ph_put_u64(skb, PRIVHEAP_A_HEAP_ALLOCATED_BYTES,
-		       READ_ONCE(heap->store.allocated_bytes)) ||
-	    ph_put_u64(skb, PRIVHEAP_A_HEAP_NR_BLOCKS,
-		       READ_ONCE(heap->store.nr_blocks)) ||
+		       allocated_bytes) ||
+	    ph_put_u64(skb, PRIVHEAP_A_HEAP_NR_BLOCKS, nr_blocks) ||
 	    nla_put_u32(skb, PRIVHEAP_A_HEAP_NR_REGIONS,
 			READ_ONCE(heap->nr_regions)) ||
 	    ph_put_u64(skb, PRIVHEAP_A_HEAP_META_BYTES,
@@ -239,7 +240,7 @@ static int ph_put_heap_sizes(struct sk_buff *skb, struct ph_heap *heap)
  * @asker: for whom
  * @heap: the heap, held
  *
- * Context: May sleep. Takes no lock of the heap's.
+ * Context: May sleep. Takes no lock of the heap's but a leaf.
  * Return: 0 or -EMSGSIZE.
  */
 int ph_put_heap(struct sk_buff *skb, const struct ph_asker *asker,

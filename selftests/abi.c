@@ -324,6 +324,7 @@ static union call_arg prepare(struct __test_metadata *_metadata,
 		break;
 	case PRIVHEAP_IOC_LIMIT:
 		arg.limit.scope = PRIVHEAP_SCOPE_HEAP;
+		break;
 	case PRIVHEAP_IOC_TAKE:
 		arg.take.spans = (uintptr_t)self->spans;
 		arg.take.nr_spans = ARRAY_SIZE(self->spans);
