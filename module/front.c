@@ -267,6 +267,30 @@ int ph_front_count(struct ph_heap *heap, const struct privheap_count *arg)
 }
 
 /**
+ * ph_front_tell_dead_locked - tell the program that it has killed a heap
+ * @heap: which heap
+ *
+ * What it serves from spans that it took, it serves without a call, and would not
+ * hear of it.
+ *
+ * Context: May be under mmap_lock. Caller holds ph_heap.lock.
+ */
+void ph_front_tell_dead_locked(struct ph_heap *heap)
+{
+	struct privheap_counters *values;
+	struct ph_counters *counters;
+	void *page;
+
+	lockdep_assert_held(&heap->lock);
+	list_for_each_entry(counters, &heap->counters, node) {
+		page = kmap_local_page(counters->page);
+		values = page + counters->offset;
+		WRITE_ONCE(values->key, PRIVHEAP_COUNTERS_DEAD);
+		kunmap_local(page);
+	}
+}
+
+/**
  * ph_front_uncount_locked - forget the counters of the program
  * @heap: which heap's
  *

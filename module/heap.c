@@ -1028,8 +1028,10 @@ void ph_heap_region_unmapped(struct ph_heap *heap, struct ph_region *region)
 		ph_pool_drain(heap->pool);
 	if (list_empty(&region->node))
 		goto out_unlock;
-	if (heap->state == PH_HEAP_LIVE)
+	if (heap->state == PH_HEAP_LIVE) {
 		heap->state = PH_HEAP_DEAD;
+		ph_front_tell_dead_locked(heap);
+	}
 	if (!--heap->nr_mapped) {
 		ph_front_uncount_locked(heap);
 		ph_heap_clear_locked(heap);

@@ -906,18 +906,27 @@ struct privheap_batch {
 	__u32 __reserved;
 };
 
+#define PRIVHEAP_COUNTERS_DEAD		1
+
 /**
  * struct privheap_counters - what a program counts in spans that it took
  * @nr_blocks: live blocks
  * @allocated_bytes: sum of their requested sizes
+ * @key: whatever the program wants. The kernel writes PRIVHEAP_COUNTERS_DEAD
+ *	here when the program has unmapped a region, so that the heap is dead
+ *	(EIDRM), and never reads it
+ * @__reserved: not used
  *
- * Either may be negative where blocks are counted in one place when they are
- * allocated and in another when they are freed. It is the sum that counts.
+ * Either of the first two may be negative where blocks are counted in one place
+ * when they are allocated and in another when they are freed. It is the sum that
+ * counts.
  */
 struct privheap_counters {
 	__s64 nr_blocks;
 	__s64 allocated_bytes;
-} __attribute__((__aligned__(16)));
+	__u64 key;
+	__u64 __reserved;
+} __attribute__((__aligned__(32)));
 
 /**
  * struct privheap_count - ioctl(PRIVHEAP_IOC_COUNT): add to a heap's statistics
