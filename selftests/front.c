@@ -683,6 +683,10 @@ TEST_F_TIMEOUT(front, batch_ends_at_signal, 300)
 
 /* Counters */
 
+#define COUNTERS(blocks, bytes) \
+	((struct privheap_counters){ .nr_blocks = blocks, \
+				     .allocated_bytes = bytes })
+
 #define EXPECT_COUNTS(nr_blocks, allocated_bytes)			\
 	do {								\
 		struct privheap_stat stat_;				\
@@ -694,7 +698,7 @@ TEST_F_TIMEOUT(front, batch_ends_at_signal, 300)
 
 TEST_F(front, count_adds_to_statistics)
 {
-	struct privheap_counters counters[3] = { { 0 } };
+	struct privheap_counters counters[3] = { 0 };
 	char *span, *block;
 
 	ASSERT_EQ(0, span_take(&self->heap, 4, &span));
@@ -702,12 +706,12 @@ TEST_F(front, count_adds_to_statistics)
 	ASSERT_EQ(0, heap_count(&self->heap, &counters[0]));
 	ASSERT_EQ(0, heap_count(&self->heap, &counters[1]));
 	EXPECT_COUNTS(1, 100);
-	counters[0] = (struct privheap_counters){ 10, 500 };
+	counters[0] = COUNTERS(10, 500);
 	EXPECT_COUNTS(11, 600);
 	/* Allocated in one place, freed in another. */
-	counters[1] = (struct privheap_counters){ -4, -200 };
+	counters[1] = COUNTERS(-4, -200);
 	EXPECT_COUNTS(7, 400);
-	counters[2] = (struct privheap_counters){ 1, 1 };	/* nobody's */
+	counters[2] = COUNTERS(1, 1);	/* nobody's */
 	EXPECT_COUNTS(7, 400);
 }
 
@@ -719,16 +723,16 @@ TEST_F(front, count_is_bounded)
 	char *span;
 
 	ASSERT_EQ(0, heap_count(&self->heap, &counters));
-	counters = (struct privheap_counters){ 5, 100 };
+	counters = COUNTERS(5, 100);
 	EXPECT_COUNTS(0, 0);
 	ASSERT_EQ(0, span_take(&self->heap, 4, &span));
 	EXPECT_COUNTS(5, 100);
-	counters = (struct privheap_counters){ INT64_MAX, INT64_MAX };
+	counters = COUNTERS(INT64_MAX, INT64_MAX);
 	EXPECT_COUNTS(bytes / 16, bytes);
-	counters = (struct privheap_counters){ INT64_MIN, INT64_MIN };
+	counters = COUNTERS(INT64_MIN, INT64_MIN);
 	EXPECT_COUNTS(0, 0);
 	ASSERT_EQ(0, span_give(&self->heap, span));
-	counters = (struct privheap_counters){ 5, 100 };
+	counters = COUNTERS(5, 100);
 	EXPECT_COUNTS(0, 0);
 }
 
@@ -764,14 +768,14 @@ TEST_F(front, count_in_memory_that_goes)
 			MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 	ASSERT_NE(MAP_FAILED, counters);
 	ASSERT_EQ(0, heap_count(&self->heap, counters));
-	*counters = (struct privheap_counters){ 3, 30 };
+	*counters = COUNTERS(3, 30);
 	ASSERT_EQ(0, munmap(counters, page));
 	EXPECT_COUNTS(3, 30);
 
 	/* Even memory of the heap will do. */
 	counters = (void *)span;
 	ASSERT_EQ(0, heap_count(&self->heap, counters));
-	*counters = (struct privheap_counters){ 2, 20 };
+	*counters = COUNTERS(2, 20);
 	EXPECT_COUNTS(5, 50);
 	ASSERT_EQ(0, heap_destroy(&self->heap));
 	ASSERT_EQ(0, heap_create(&self->heap, self->fd));
@@ -790,13 +794,13 @@ TEST_F(front, count_after_fork)
 	pid = fork();
 	ASSERT_LE(0, pid);
 	if (!pid) {
-		counters = (struct privheap_counters){ 100, 1000 };
+		counters = COUNTERS(100, 1000);
 		_exit(0);
 	}
-	counters = (struct privheap_counters){ 1, 10 };
+	counters = COUNTERS(1, 10);
 	EXPECT_EQ(0, child_wait(pid));
 	EXPECT_COUNTS(1, 10);
-	counters = (struct privheap_counters){ 2, 20 };
+	counters = COUNTERS(2, 20);
 	EXPECT_COUNTS(2, 20);
 }
 

@@ -819,6 +819,7 @@ struct privheap_describe {
 	__aligned_u64 out_free_cookie;
 };
 
+/*
  * PRIVHEAP_TAKE_S_NEAR: less than an eighth of one of the limits is left. What
  * the program keeps without need may soon be what others cannot have.
  */
