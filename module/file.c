@@ -615,6 +615,7 @@ static int ph_ioctl_limit(struct ph_call *call)
 
 static int ph_ioctl_take(struct ph_call *call)
 {
+	struct privheap_take __user *uarg = call->uarg;
 	struct privheap_take *arg = &call->arg.take;
 	struct ph_heap *heap;
 	int err;
@@ -630,12 +631,15 @@ static int ph_ioctl_take(struct ph_call *call)
 	if (!heap)
 		return -ENXIO;
 	err = ph_front_take(heap, call);
+	if (!err)
+		ph_call_notice(heap, &uarg->out_notice);
 	ph_heap_put(heap);
 	return err;
 }
 
 static int ph_ioctl_batch(struct ph_call *call)
 {
+	struct privheap_batch __user *uarg = call->uarg;
 	struct privheap_batch *arg = &call->arg.batch;
 	struct ph_heap *heap;
 	int err;
@@ -652,9 +656,11 @@ static int ph_ioctl_batch(struct ph_call *call)
 	heap = ph_heap_get(call->file, arg->heap);
 	if (!heap)
 		return -ENXIO;
-	err = ph_front_batch(heap, arg);
+	err = ph_front_batch(heap, arg) ?: ph_call_answer(call);
+	if (!err)
+		ph_call_notice(heap, &uarg->out_notice);
 	ph_heap_put(heap);
-	return err ?: ph_call_answer(call);
+	return err;
 }
 
 static int ph_ioctl_count(struct ph_call *call)
@@ -720,8 +726,8 @@ static const struct ph_ioctl ph_ioctls[] = {
 	PH_IOCTL(GUARD_ALLOC, guard_alloc, out_addr, PRIVHEAP_GUARD_ALLOC_F_ALL),
 	PH_IOCTL(GUARD_FREE, guard_free, cookie, 0),
 	PH_IOCTL(DESCRIBE, describe, out_free_cookie, 0),
-	PH_IOCTL(TAKE, take, out_state, 0),
-	PH_IOCTL(BATCH, batch, __reserved, PRIVHEAP_ALLOC_F_ALL),
+	PH_IOCTL(TAKE, take, out_notice, 0),
+	PH_IOCTL(BATCH, batch, out_notice, PRIVHEAP_ALLOC_F_ALL),
 	PH_IOCTL(COUNT, count, counters, 0),
 };
 

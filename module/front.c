@@ -17,6 +17,7 @@
 #include <linux/sched/signal.h>
 #include <linux/slab.h>
 
+#include "inject.h"
 #include "internal.h"
 
 /**
@@ -51,6 +52,7 @@ static int ph_front_take_locked(struct ph_heap *heap, u64 *spans,
 	int err;
 
 	err = ph_heap_check_locked(heap);
+	ph_inject_begin_locked(heap);
 	while (!err && nr < arg->nr_spans) {
 		err = ph_front_take_one(heap, arg->nr_pages, &spans[nr]);
 		nr += !err;
@@ -58,20 +60,64 @@ static int ph_front_take_locked(struct ph_heap *heap, u64 *spans,
 	return nr ?: err;
 }
 
-static int ph_front_give_one(struct ph_heap *heap, unsigned long addr)
+/* Some of its pages may stay committed, and are to tell nothing. */
+static void ph_front_wipe_locked(struct ph_region *region, unsigned long addr)
+{
+	struct ph_block_run run;
+
+	ph_block_run_at(&region->blocks, addr, &run);
+	if (run.kind == PH_RUN_TAKEN && run.start == addr)
+		ph_content_zero(region, addr, run.nr_pages << PAGE_SHIFT);
+}
+
+static int ph_front_give_locked(struct ph_heap *heap, unsigned long addr)
 {
 	struct ph_region *region;
 	int err;
 
-	mutex_lock(&heap->lock);
 	err = ph_heap_check_locked(heap);
-	if (!err) {
-		region = ph_heap_find_region(heap, addr);
-		err = region ? ph_block_give(&heap->store, &region->blocks, addr) :
-			       -ENOENT;
-	}
+	if (err)
+		return err;
+	region = ph_heap_find_region(heap, addr);
+	if (!region)
+		return -ENOENT;
+	if (unlikely(ph_heap_is_secret(heap)))
+		ph_front_wipe_locked(region, addr);
+	return ph_block_give(&heap->store, &region->blocks, addr);
+}
+
+static int ph_front_give_one(struct ph_heap *heap, unsigned long addr)
+{
+	int err;
+
+	mutex_lock(&heap->lock);
+	err = ph_front_give_locked(heap, addr);
 	mutex_unlock(&heap->lock);
 	return err;
+}
+
+/*
+ * Takes spans, for which the heap may have to grow: as ph_front_take_locked(). That
+ * a limit refuses one is not reported: the program may still have free slots.
+ */
+static int ph_front_take_any(struct ph_heap *heap, struct privheap_take *arg,
+			     u64 *spans)
+{
+	struct mem_cgroup *outer = ph_cgroup_enter(heap->cgroup);
+	int nr;
+
+	do {
+		mutex_lock(&heap->lock);
+		nr = ph_front_take_locked(heap, spans, arg);
+		arg->out_state = ph_limit_is_near(heap) ? PRIVHEAP_TAKE_S_NEAR : 0;
+		mutex_unlock(&heap->lock);
+		if (likely(nr > 0))
+			break;
+		nr = ph_heap_mend(heap, nr, (u64)arg->nr_pages << PAGE_SHIFT,
+				  PAGE_SIZE, NULL, NULL);
+	} while (!nr);
+	ph_cgroup_leave(heap->cgroup, outer);
+	return nr;
 }
 
 static int ph_front_answer(struct ph_call *call, const u64 *spans)
@@ -103,19 +149,9 @@ int ph_front_take(struct ph_heap *heap, struct ph_call *call)
 	u64 spans[PH_TAKE_MAX_SPANS];
 	int nr, err;
 
-	do {
-		mutex_lock(&heap->lock);
-		nr = ph_front_take_locked(heap, spans, arg);
-		arg->out_state = ph_limit_is_near(heap) ? PRIVHEAP_TAKE_S_NEAR : 0;
-		mutex_unlock(&heap->lock);
-		if (likely(nr > 0))
-			break;
-		err = ph_heap_mend(heap, nr, (u64)arg->nr_pages << PAGE_SHIFT,
-				   PAGE_SIZE, NULL, NULL);
-		if (err)
-			return err;
-	} while (true);
-
+	nr = ph_front_take_any(heap, arg, spans);
+	if (nr < 0)
+		return nr;
 	arg->out_nr_spans = nr;
 	err = ph_front_answer(call, spans);
 	while (err && nr)
@@ -163,13 +199,16 @@ static int ph_batch_step(struct ph_heap *heap, const struct privheap_batch *arg,
 			 struct privheap_batch_entry __user *uentry)
 {
 	struct privheap_batch_entry entry;
+	struct mem_cgroup *outer;
 	int err;
 
 	if (copy_from_user(&entry, uentry, sizeof(entry)) ||
 	    put_user(entry.out_addr, &uentry->out_addr) ||
 	    put_user(entry.out_error, &uentry->out_error))
 		return -EFAULT;
+	outer = ph_cgroup_enter(heap->cgroup);
 	err = ph_batch_do(heap, arg, &entry, uentry);
+	ph_cgroup_leave(heap->cgroup, outer);
 	switch (err) {
 	case -ENXIO:
 	case -EIDRM:
@@ -235,6 +274,22 @@ static void ph_counters_unpin(struct ph_counters *counters)
 	kfree(counters);
 }
 
+static int ph_counters_attach_locked(struct ph_heap *heap,
+				     struct ph_counters *counters)
+{
+	int err = ph_limit_charge_above(heap, 1);
+
+	if (err) {
+		ph_limit_report_refusal(heap);
+		return err;
+	}
+	ph_limit_settle(heap);
+	spin_lock(&heap->counters_lock);
+	list_add(&counters->node, &heap->counters);
+	spin_unlock(&heap->counters_lock);
+	return 0;
+}
+
 /**
  * ph_front_count - add counters of the program to a heap's statistics
  * @heap: which heap
@@ -254,12 +309,7 @@ int ph_front_count(struct ph_heap *heap, const struct privheap_count *arg)
 	mutex_lock(&heap->lock);
 	err = ph_heap_check_locked(heap);
 	if (!err)
-		err = ph_limit_charge_above(heap, 1);
-	if (!err) {
-		spin_lock(&heap->counters_lock);
-		list_add(&counters->node, &heap->counters);
-		spin_unlock(&heap->counters_lock);
-	}
+		err = ph_counters_attach_locked(heap, counters);
 	mutex_unlock(&heap->lock);
 	if (err)
 		ph_counters_unpin(counters);
@@ -267,15 +317,15 @@ int ph_front_count(struct ph_heap *heap, const struct privheap_count *arg)
 }
 
 /**
- * ph_front_tell_dead_locked - tell the program that it has killed a heap
- * @heap: which heap
+ * ph_front_tell_locked - tell the program that the spans it took are gone
+ * @heap: which heap's
+ * @key: how, PRIVHEAP_COUNTERS_*
  *
- * What it serves from spans that it took, it serves without a call, and would not
- * hear of it.
+ * What it serves from them, it serves without a call, and would not hear of it.
  *
  * Context: May be under mmap_lock. Caller holds ph_heap.lock.
  */
-void ph_front_tell_dead_locked(struct ph_heap *heap)
+void ph_front_tell_locked(struct ph_heap *heap, u64 key)
 {
 	struct privheap_counters *values;
 	struct ph_counters *counters;
@@ -285,7 +335,11 @@ void ph_front_tell_dead_locked(struct ph_heap *heap)
 	list_for_each_entry(counters, &heap->counters, node) {
 		page = kmap_local_page(counters->page);
 		values = page + counters->offset;
-		WRITE_ONCE(values->key, PRIVHEAP_COUNTERS_DEAD);
+		WRITE_ONCE(values->key, key);
+		if (key == PRIVHEAP_COUNTERS_RESET) {
+			WRITE_ONCE(values->nr_blocks, 0);
+			WRITE_ONCE(values->allocated_bytes, 0);
+		}
 		kunmap_local(page);
 	}
 }

@@ -905,6 +905,7 @@ static void ph_heap_reset_locked(struct ph_heap *heap, unsigned long nr_keep)
 	struct mem_cgroup *outer = ph_cgroup_enter(heap->cgroup);
 	struct ph_region *region;
 
+	ph_front_tell_locked(heap, PRIVHEAP_COUNTERS_RESET);
 	list_for_each_entry(region, &heap->regions, node)
 		ph_heap_empty_region_locked(heap, region);
 	ph_cgroup_leave(heap->cgroup, outer);
@@ -1030,7 +1031,7 @@ void ph_heap_region_unmapped(struct ph_heap *heap, struct ph_region *region)
 		goto out_unlock;
 	if (heap->state == PH_HEAP_LIVE) {
 		heap->state = PH_HEAP_DEAD;
-		ph_front_tell_dead_locked(heap);
+		ph_front_tell_locked(heap, PRIVHEAP_COUNTERS_DEAD);
 	}
 	if (!--heap->nr_mapped) {
 		ph_front_uncount_locked(heap);

@@ -541,7 +541,7 @@ void ph_file_publish(struct ph_file *file, struct ph_heap *heap);
 int ph_front_take(struct ph_heap *heap, struct ph_call *call);
 int ph_front_batch(struct ph_heap *heap, struct privheap_batch *arg);
 int ph_front_count(struct ph_heap *heap, const struct privheap_count *arg);
-void ph_front_tell_dead_locked(struct ph_heap *heap);
+void ph_front_tell_locked(struct ph_heap *heap, u64 key);
 void ph_front_uncount_locked(struct ph_heap *heap);
 void ph_front_sum(struct ph_heap *heap, u64 *nr_blocks, u64 *allocated_bytes);
 

@@ -782,6 +782,102 @@ TEST_F(front, count_in_memory_that_goes)
 	EXPECT_COUNTS(0, 0);
 }
 
+/* A reset takes the spans back, and says so to each that counts. */
+TEST_F(front, reset_takes_spans_back)
+{
+	static struct privheap_counters counters[2];
+	struct privheap_stat stat;
+	__u64 spans[4], again[4];
+	size_t kept;
+	int i;
+
+	ASSERT_EQ(0, take_all(&self->heap, spans, 4, SPAN_PAGES));
+	ASSERT_EQ(0, heap_count(&self->heap, &counters[0]));
+	ASSERT_EQ(0, heap_count(&self->heap, &counters[1]));
+	counters[0] = COUNTERS(12, 500);
+	counters[1] = COUNTERS(-2, -100);
+	counters[0].key = counters[1].key = 77;
+	EXPECT_COUNTS(10, 400);
+
+	ASSERT_EQ(0, heap_reset(&self->heap, 0, &kept));
+	ASSERT_EQ(0, heap_stat(&self->heap, &stat));
+	EXPECT_EQ(0, stat.out_taken_bytes);
+	EXPECT_EQ(self->before.out_committed_bytes, stat.out_committed_bytes);
+	EXPECT_COUNTS(0, 0);
+	for (i = 0; i < 2; i++) {
+		EXPECT_EQ(PRIVHEAP_COUNTERS_RESET, counters[i].key);
+		EXPECT_EQ(0, counters[i].nr_blocks);
+		EXPECT_EQ(0, counters[i].allocated_bytes);
+	}
+	for (i = 0; i < 4; i++) {
+		EXPECT_EQ(-ENOENT, span_give(&self->heap, at(spans[i])));
+	}
+
+	/* They count again, for spans that are taken from now on. */
+	ASSERT_EQ(0, take_all(&self->heap, again, 4, SPAN_PAGES));
+	counters[0] = COUNTERS(1, 10);
+	EXPECT_COUNTS(1, 10);
+}
+
+TEST(give_in_secret_heap_wipes)
+{
+	char *span, *again, zero = 0;
+	struct heap heap;
+	size_t i, bytes = 4 * page_bytes();
+	int fd = privheap_open();
+
+	ASSERT_LE(0, fd);
+	/* Of its initial pages, which stay. */
+	ASSERT_EQ(0, heap_create(&heap, fd, .flags = PRIVHEAP_CREATE_F_SECRET,
+				 .initial_bytes = bytes));
+	ASSERT_EQ(0, span_take(&heap, 4, &span));
+	memset(span, 0xa5, bytes);
+	ASSERT_EQ(0, span_give(&heap, span));
+	ASSERT_EQ(0, span_take(&heap, 4, &again));
+	ASSERT_EQ(span, again);
+	for (i = 0; i < bytes; i++)
+		zero |= again[i];
+	EXPECT_EQ(0, zero);
+	close(fd);
+}
+
+TEST(take_tells_of_soft_limit)
+{
+	struct privheap_take arg = { .size = sizeof(arg), .nr_spans = 1 };
+	struct heap heap;
+	__u64 span;
+	int fd = privheap_open();
+
+	ASSERT_LE(0, fd);
+	ASSERT_EQ(0, heap_create(&heap, fd, .soft_bytes = 6 * page_bytes()));
+	arg.heap = heap.id;
+	arg.spans = (uintptr_t)&span;
+	arg.nr_pages = 4;
+	ASSERT_EQ(0, privheap_ioctl(fd, PRIVHEAP_IOC_TAKE, &arg));
+	EXPECT_EQ(0, arg.out_notice);
+	ASSERT_EQ(0, privheap_ioctl(fd, PRIVHEAP_IOC_TAKE, &arg));
+	EXPECT_EQ(PRIVHEAP_NOTICE_SOFT(PRIVHEAP_SCOPE_HEAP), arg.out_notice);
+	EXPECT_EQ(PRIVHEAP_TAKE_S_NEAR, arg.out_state);
+	arg.out_notice = 0;
+	ASSERT_EQ(0, privheap_ioctl(fd, PRIVHEAP_IOC_TAKE, &arg));
+	EXPECT_EQ(0, arg.out_notice);
+	close(fd);
+}
+
+/* An injected failure of the one before says nothing about the next call. */
+TEST_F(front, take_with_injected_failure)
+{
+	struct privheap_inject arg = {
+		.size = sizeof(arg), .heap = self->heap.id, .nth = 1,
+	};
+	char *span = NULL;
+
+	ASSERT_EQ(0, privheap_ioctl(self->fd, PRIVHEAP_IOC_INJECT, &arg));
+	EXPECT_EQ(-ENOMEM, span_take(&self->heap, 4, &span));
+	EXPECT_EQ(0, span_take(&self->heap, 4, &span));
+	EXPECT_EQ(0, span_give(&self->heap, span));
+}
+
 /* What a child writes to its copy is not the parent's. */
 TEST_F(front, count_after_fork)
 {

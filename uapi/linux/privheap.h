@@ -454,7 +454,6 @@ struct privheap_size {
  *
  * PRIVHEAP_ENTRY_RESERVED: neither committed nor used, or kept by a guarded block
  * that was freed; lengths as above. The guard pages of live blocks have no entry.
- * PRIVHEAP_ENTRY_RESERVED: neither committed nor used; lengths as above.
  *
  * PRIVHEAP_ENTRY_TAKEN: a span from PRIVHEAP_IOC_TAKE; lengths as above. What is
  * in it only the program knows.
@@ -835,11 +834,12 @@ struct privheap_describe {
  * @nr_pages: length of each span, from 1 to out_take_max_pages
  * @out_nr_spans: how many were taken, at least one
  * @out_state: PRIVHEAP_TAKE_S_*
+ * @out_notice: PRIVHEAP_NOTICE_*; left as it is if there is none
  *
  * A span is for the program to cut into blocks of its own, as a front end that
  * serves them without a system call. Its pages are committed. To the kernel it
  * is neither free nor a block: it is listed as PRIVHEAP_ENTRY_TAKEN, and goes
- * back with PRIVHEAP_BATCH_GIVE or with the heap.
+ * back with PRIVHEAP_BATCH_GIVE, with PRIVHEAP_IOC_RESET, or with the heap.
  */
 struct privheap_take {
 	__u32 size;
@@ -850,6 +850,7 @@ struct privheap_take {
 	__u32 nr_pages;
 	__u32 out_nr_spans;
 	__u32 out_state;
+	__aligned_u64 out_notice;
 };
 
 /*
@@ -890,6 +891,7 @@ struct privheap_batch_entry {
  * @op: PRIVHEAP_BATCH_*
  * @out_nr_done: how many entries have their result, from the first on
  * @__reserved: must be 0
+ * @out_notice: PRIVHEAP_NOTICE_*; left as it is if there is none
  *
  * Each entry has a result of its own, and those after a bad one are done, too. A
  * signal, an entry that cannot be read or written, or the end of the heap ends the
@@ -905,17 +907,23 @@ struct privheap_batch {
 	__u32 op;
 	__u32 out_nr_done;
 	__u32 __reserved;
+	__aligned_u64 out_notice;
 };
 
+/*
+ * What the kernel writes to the key of counters: the program has unmapped a region,
+ * so the heap is dead (EIDRM); PRIVHEAP_IOC_RESET has taken all spans back and set
+ * the counts to 0.
+ */
 #define PRIVHEAP_COUNTERS_DEAD		1
+#define PRIVHEAP_COUNTERS_RESET		2
 
 /**
  * struct privheap_counters - what a program counts in spans that it took
  * @nr_blocks: live blocks
  * @allocated_bytes: sum of their requested sizes
- * @key: whatever the program wants. The kernel writes PRIVHEAP_COUNTERS_DEAD
- *	here when the program has unmapped a region, so that the heap is dead
- *	(EIDRM), and never reads it
+ * @key: whatever the program wants. The kernel writes PRIVHEAP_COUNTERS_DEAD or
+ *	PRIVHEAP_COUNTERS_RESET here when that has happened, and never reads it
  * @__reserved: not used
  *
  * Either of the first two may be negative where blocks are counted in one place
