@@ -688,6 +688,10 @@ static const struct {
 	CALL(SIZE, size, HEAP(size), ADDR(size), 0),
 	CALL(WALK, walk, HEAP(walk), 0, 0),
 	CALL(COMPACT, compact, HEAP(compact), 0, 0),
+	CALL(COMMIT, commit, HEAP(commit), ADDR(commit), 0),
+	CALL(DECOMMIT, decommit, HEAP(decommit), ADDR(decommit), 0),
+	CALL(PREFAULT, prefault, HEAP(prefault), ADDR(prefault), 0),
+	CALL(INJECT, inject, HEAP(inject), 0, 0),
 	CALL(POLICY, policy, HEAP(policy), 0, 0),
 	CALL(RESET, reset, HEAP(reset), 0, 0),
 	CALL(LIMIT, limit, HEAP(limit), 0, PRIVHEAP_LIMIT_F_ALL),
@@ -708,7 +712,7 @@ static int call_with_number(int fd, __u32 flags, unsigned int call,
 
 	ret = heap_create(&heap, fd, .flags = flags | PRIVHEAP_CREATE_F_GUARD,
 			  .quarantine_bytes = MIB) ?:
-	      block_alloc(&heap, 3000, &block);
+	      block_alloc_with(&heap, 40000, 4096, 0, &block);
 	if (ret)
 		return ret;
 	memcpy(arg.bytes + 4, &calls[call].flags, 4);

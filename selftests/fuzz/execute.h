@@ -179,7 +179,7 @@ static void run_create(const struct step *step)
 	struct known_heap *heap = a_heap(step);
 	struct privheap_create arg = {
 		.size = sizeof(arg),
-		.flags = step->flags & 0x80 ? step->flags : step->flags & 11,
+		.flags = step->flags & 0x80 ? step->flags : step->flags & 43,
 		.initial_bytes = step->block & 1 ? a_size(step->y) : 0,
 		.quarantine_bytes = step->flags & 8 ? a_size(step->x >> 2) : 0,
 		.max_bytes = step->block & 2 ? a_size(step->x) : 0,
