@@ -46,6 +46,14 @@ static const struct hda_member heap_members[] = {
 	[PRIVHEAP_A_HEAP_LIMIT] =
 		HDA_MEMBER_NEST(heap, limit, &hda_limit_layout),
 	[PRIVHEAP_A_HEAP_CGROUP] = HDA_MEMBER(U64, heap, cgroup),
+	[PRIVHEAP_A_HEAP_POLICY] = HDA_MEMBER(U32, heap, policy),
+	[PRIVHEAP_A_HEAP_WINDOW_PAGES] = HDA_MEMBER(U32, heap, window_pages),
+	[PRIVHEAP_A_HEAP_IDLE_BYTES] = HDA_MEMBER(U64, heap, idle_bytes),
+	[PRIVHEAP_A_HEAP_MAX_IDLE_BYTES] = HDA_MEMBER(U64, heap, max_idle_bytes),
+	[PRIVHEAP_A_HEAP_NR_INJECTED] = HDA_MEMBER(U64, heap, nr_injected),
+	[PRIVHEAP_A_HEAP_INJECT_NTH] = HDA_MEMBER(U64, heap, inject_nth),
+	[PRIVHEAP_A_HEAP_INJECT_RATE_PPM] =
+		HDA_MEMBER(U32, heap, inject_rate_ppm),
 };
 
 const struct hda_layout hda_heap_layout =

@@ -39,10 +39,20 @@ static const struct hda_member run_members[] = {
 
 static const struct hda_layout run_layout = HDA_LAYOUT(run, 0);
 
+static const struct hda_member fault_members[] = {
+	[PRIVHEAP_A_FAULT_SOURCE] = HDA_MEMBER(U32, fault, source),
+	[PRIVHEAP_A_FAULT_ORDER] = HDA_MEMBER(U32, fault, order),
+	[PRIVHEAP_A_FAULT_LATENCY_NS] = HDA_MEMBER(U64, fault, latency_ns),
+	[PRIVHEAP_A_FAULT_NR_FAULTS] = HDA_MEMBER(U64, fault, nr_faults),
+};
+
+static const struct hda_layout fault_layout = HDA_LAYOUT(fault, 0);
+
 HDA_EACH(heap)
 HDA_EACH(region)
 HDA_EACH(class)
 HDA_EACH(run)
+HDA_EACH(fault)
 
 static void put_filter(struct nl_msg *msg,
 		       const struct heapdev_admin_filter *filter)
@@ -131,4 +141,49 @@ int heapdev_admin_list_runs(struct heapdev_admin *admin, uint64_t serial,
 			nla_put_u64(msg, PRIVHEAP_A_MAP_END, end);
 	}
 	return hda_ask(admin, msg, &run_layout, each_run, &wrapped);
+}
+
+int heapdev_admin_list_faults(struct heapdev_admin *admin, uint64_t serial,
+			      int (*each)(const struct heapdev_admin_fault *fault,
+					  void *arg),
+			      void *arg)
+{
+	struct each_fault wrapped = { each, arg };
+	struct nl_msg *msg;
+
+	msg = hda_question(admin, PRIVHEAP_CMD_FAULT_GET, NLM_F_DUMP);
+	if (msg)
+		nla_put_u64(msg, PRIVHEAP_A_FAULT_SERIAL, serial);
+	return hda_ask(admin, msg, &fault_layout, each_fault, &wrapped);
+}
+
+static void put_settings(struct nl_msg *msg,
+			 const struct heapdev_admin_settings *settings)
+{
+	if (settings->fields & HEAPDEV_ADMIN_SET_POLICY)
+		nla_put_u32(msg, PRIVHEAP_A_HEAP_POLICY, settings->policy);
+	if (settings->fields & HEAPDEV_ADMIN_SET_WINDOW)
+		nla_put_u32(msg, PRIVHEAP_A_HEAP_WINDOW_PAGES,
+			    settings->window_pages);
+	if (settings->fields & HEAPDEV_ADMIN_SET_MAX_IDLE)
+		nla_put_u64(msg, PRIVHEAP_A_HEAP_MAX_IDLE_BYTES,
+			    settings->max_idle_bytes);
+	if (!(settings->fields & HEAPDEV_ADMIN_SET_INJECT))
+		return;
+	nla_put_u64(msg, PRIVHEAP_A_HEAP_INJECT_NTH, settings->inject_nth);
+	nla_put_u32(msg, PRIVHEAP_A_HEAP_INJECT_RATE_PPM,
+		    settings->inject_rate_ppm);
+	nla_put_u64(msg, PRIVHEAP_A_HEAP_INJECT_SEED, settings->inject_seed);
+}
+
+int heapdev_admin_set_heap(struct heapdev_admin *admin, uint64_t serial,
+			   const struct heapdev_admin_settings *settings)
+{
+	struct nl_msg *msg = hda_question(admin, PRIVHEAP_CMD_HEAP_SET, 0);
+
+	if (msg) {
+		nla_put_u64(msg, PRIVHEAP_A_HEAP_SERIAL, serial);
+		put_settings(msg, settings);
+	}
+	return hda_ask(admin, msg, NULL, NULL, NULL);
 }

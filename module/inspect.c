@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
  * Inside of one heap, as an operator sees it: its regions, what their pages are
- * used for, and the size classes of its blocks.
+ * used for, the size classes of its blocks, and its faults.
  *
  * These lists are made under ph_heap.lock, a message at a time: what is in one
  * message was so at one moment. The asker waits for the lock and can be killed
@@ -16,7 +16,7 @@
  * struct ph_inspection - such a list in the making, in netlink_callback.ctx
  * @asker: for whom
  * @serial: of the heap
- * @next: address that comes next; of a list of classes, the class
+ * @next: address that comes next; of other lists, the number
  * @end: of the part of the heap that is asked for
  */
 struct ph_inspection {
@@ -409,4 +409,92 @@ int ph_class_list_start(struct netlink_callback *cb)
 int ph_class_list_dumpit(struct sk_buff *skb, struct netlink_callback *cb)
 {
 	return ph_inspect(skb, cb, ph_classes_fill);
+}
+
+/* All that is counted: first by kind, then by time. */
+struct ph_fault_sums {
+	u64 kinds[PH_NR_TALLIES];
+	u64 latencies[PH_NR_LATENCIES];
+};
+
+#define PH_NR_FAULT_SUMS	(PH_NR_TALLIES + PH_NR_LATENCIES)
+
+static int ph_fault_put_kind(struct sk_buff *skb, unsigned int i)
+{
+	if (i >= PH_NR_TALLIES)
+		return ph_put_u64(skb, PRIVHEAP_A_FAULT_LATENCY_NS,
+				  BIT_ULL(i - PH_NR_TALLIES));
+	if (nla_put_u32(skb, PRIVHEAP_A_FAULT_SOURCE, i / PH_NR_ORDERS) ||
+	    nla_put_u32(skb, PRIVHEAP_A_FAULT_ORDER, i % PH_NR_ORDERS))
+		return -EMSGSIZE;
+	return 0;
+}
+
+static int ph_fault_put(struct sk_buff *skb, struct netlink_callback *cb,
+			unsigned int i, u64 nr_faults)
+{
+	void *hdr = ph_inspect_begin(skb, cb, PRIVHEAP_CMD_FAULT_GET);
+
+	if (!hdr)
+		return -EMSGSIZE;
+	if (ph_fault_put_kind(skb, i) ||
+	    ph_put_u64(skb, PRIVHEAP_A_FAULT_NR_FAULTS, nr_faults)) {
+		genlmsg_cancel(skb, hdr);
+		return -EMSGSIZE;
+	}
+	genlmsg_end(skb, hdr);
+	return 0;
+}
+
+static int ph_faults_fill(struct sk_buff *skb, struct netlink_callback *cb,
+			  struct ph_heap *heap)
+{
+	struct ph_inspection *inspection = ph_inspection_of(cb);
+	struct ph_fault_sums *sums;
+	unsigned long i;
+	int err = 0;
+	u64 nr;
+
+	if (inspection->next >= PH_NR_FAULT_SUMS)
+		return 0;
+	sums = kmalloc(sizeof(*sums), GFP_KERNEL);
+	if (!sums)
+		return -ENOMEM;
+	ph_tally_faults(heap, sums->kinds);
+	ph_tally_latencies(heap, sums->latencies);
+	for (i = inspection->next; i < PH_NR_FAULT_SUMS; i++) {
+		nr = i < PH_NR_TALLIES ? sums->kinds[i] :
+					 sums->latencies[i - PH_NR_TALLIES];
+		if (nr)
+			err = ph_fault_put(skb, cb, i, nr);
+		if (err)
+			break;
+	}
+	inspection->next = i;
+	kfree(sums);
+	return err;
+}
+
+/**
+ * ph_fault_list_start - begin PRIVHEAP_CMD_FAULT_GET
+ * @cb: the list
+ *
+ * Return: 0, -EINVAL without a serial number, -ENOENT.
+ */
+int ph_fault_list_start(struct netlink_callback *cb)
+{
+	return ph_inspect_start(cb, genl_info_dump(cb)->attrs[PRIVHEAP_A_FAULT_SERIAL]);
+}
+
+/**
+ * ph_fault_list_dumpit - a message of PRIVHEAP_CMD_FAULT_GET
+ * @skb: the message
+ * @cb: the list
+ *
+ * Return: its length, 0 at the end, -ENOENT when the heap is gone, -ENOMEM,
+ * -EINTR.
+ */
+int ph_fault_list_dumpit(struct sk_buff *skb, struct netlink_callback *cb)
+{
+	return ph_inspect(skb, cb, ph_faults_fill);
 }

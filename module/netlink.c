@@ -26,10 +26,24 @@ static struct netlink_range_validation ph_range_pid = {
 	.min = 1, .max = INT_MAX,
 };
 
+static struct netlink_range_validation ph_range_ppm = {
+	.max = 1000000,
+};
+
 static const struct nla_policy ph_nla_heap_get[] = {
 	[PRIVHEAP_A_HEAP_SERIAL] = NLA_POLICY_FULL_RANGE(NLA_U64, &ph_range_serial),
 	[PRIVHEAP_A_HEAP_PID]	= NLA_POLICY_FULL_RANGE(NLA_U32, &ph_range_pid),
 	[PRIVHEAP_A_HEAP_UID]	= { .type = NLA_U32 },
+};
+
+static const struct nla_policy ph_nla_heap_set[] = {
+	[PRIVHEAP_A_HEAP_SERIAL] = NLA_POLICY_FULL_RANGE(NLA_U64, &ph_range_serial),
+	[PRIVHEAP_A_HEAP_POLICY] = NLA_POLICY_MAX(NLA_U32, PRIVHEAP_POLICY_POPULATE),
+	[PRIVHEAP_A_HEAP_WINDOW_PAGES] = { .type = NLA_U32 },
+	[PRIVHEAP_A_HEAP_MAX_IDLE_BYTES] = { .type = NLA_U64 },
+	[PRIVHEAP_A_HEAP_INJECT_NTH] = { .type = NLA_U64 },
+	[PRIVHEAP_A_HEAP_INJECT_RATE_PPM] = NLA_POLICY_FULL_RANGE(NLA_U32, &ph_range_ppm),
+	[PRIVHEAP_A_HEAP_INJECT_SEED] = { .type = NLA_U64 },
 };
 
 static const struct nla_policy ph_nla_limit_get[] = {
@@ -62,6 +76,10 @@ static const struct nla_policy ph_nla_region_get[] = {
 
 static const struct nla_policy ph_nla_class_get[] = {
 	[PRIVHEAP_A_CLASS_SERIAL] = NLA_POLICY_FULL_RANGE(NLA_U64, &ph_range_serial),
+};
+
+static const struct nla_policy ph_nla_fault_get[] = {
+	[PRIVHEAP_A_FAULT_SERIAL] = NLA_POLICY_FULL_RANGE(NLA_U64, &ph_range_serial),
 };
 
 /* What of a node is asked for, which decides what the messages look like. */
@@ -169,6 +187,87 @@ static int ph_heap_get_doit(struct sk_buff *skb, struct genl_info *info)
 	if (IS_ERR(heap))
 		return PTR_ERR(heap);
 	err = ph_object_reply(info, &asker, PH_OBJECT_HEAP, &heap->limit);
+	ph_heap_put(heap);
+	return err;
+}
+
+/* What of a policy is not to change stays as it is. */
+static bool ph_heap_read_policy(struct ph_heap *heap, struct nlattr **attrs,
+				struct privheap_policy *arg)
+{
+	struct nlattr *policy = attrs[PRIVHEAP_A_HEAP_POLICY];
+	struct nlattr *window = attrs[PRIVHEAP_A_HEAP_WINDOW_PAGES];
+	struct nlattr *idle = attrs[PRIVHEAP_A_HEAP_MAX_IDLE_BYTES];
+
+	arg->policy = policy ? nla_get_u32(policy) : ph_policy_id(heap);
+	arg->window_pages = policy ? 0 : READ_ONCE(heap->window_pages);
+	if (window)
+		arg->window_pages = nla_get_u32(window);
+	arg->idle_bytes = idle ? nla_get_u64(idle) :
+			  (u64)READ_ONCE(heap->max_idle) << PAGE_SHIFT;
+	return policy || window || idle;
+}
+
+static bool ph_heap_read_inject(struct nlattr **attrs,
+				struct privheap_inject *arg)
+{
+	struct nlattr *nth = attrs[PRIVHEAP_A_HEAP_INJECT_NTH];
+	struct nlattr *rate = attrs[PRIVHEAP_A_HEAP_INJECT_RATE_PPM];
+	struct nlattr *seed = attrs[PRIVHEAP_A_HEAP_INJECT_SEED];
+
+	memset(arg, 0, sizeof(*arg));
+	if (nth)
+		arg->nth = nla_get_u64(nth);
+	if (rate)
+		arg->rate_ppm = nla_get_u32(rate);
+	if (seed)
+		arg->seed = nla_get_u64(seed);
+	return nth || rate;
+}
+
+/* Everything is checked first; what is left to fail is that the heap ends. */
+static int ph_heap_apply(struct ph_heap *heap, struct genl_info *info)
+{
+	struct nlattr *window = info->attrs[PRIVHEAP_A_HEAP_WINDOW_PAGES];
+	struct privheap_policy policy = {};
+	struct privheap_inject inject;
+	bool set_policy, set_inject;
+	int err = 0;
+
+	set_policy = ph_heap_read_policy(heap, info->attrs, &policy);
+	set_inject = ph_heap_read_inject(info->attrs, &inject);
+	if (!set_policy && !set_inject)
+		return PH_REFUSE(info->extack, NULL, EINVAL, "nothing to set");
+	if (set_policy && ph_policy_check(policy.policy, policy.window_pages))
+		return PH_REFUSE(info->extack, window, EINVAL,
+				 "the policy has no window of this length");
+	if (set_inject)
+		err = ph_inject_check(&inject);
+	if (!err && set_policy)
+		err = ph_heap_policy(heap, &policy);
+	if (!err && set_inject)
+		err = ph_heap_inject(heap, &inject);
+	if (err == -EIDRM)
+		GENL_SET_ERR_MSG(info, "the heap is dead");
+	return err == -ENXIO ? -ENOENT : err;
+}
+
+static int ph_heap_set_doit(struct sk_buff *skb, struct genl_info *info)
+{
+	struct ph_asker asker;
+	struct ph_heap *heap;
+	int err;
+
+	ph_asker_init(&asker, skb);
+	heap = ph_netlink_find_heap(&asker, info->attrs[PRIVHEAP_A_HEAP_SERIAL],
+				    info->extack);
+	if (IS_ERR(heap))
+		return PTR_ERR(heap);
+	if (asker.sets_any || uid_eq(ph_limit_owner(&heap->limit), asker.uid))
+		err = ph_heap_apply(heap, info);
+	else
+		err = PH_REFUSE(info->extack, NULL, EPERM,
+				"that needs CAP_SYS_RESOURCE");
 	ph_heap_put(heap);
 	return err;
 }
@@ -497,6 +596,19 @@ static const struct genl_ops ph_ops[] = {
 		.dumpit	= ph_class_list_dumpit,
 		.policy	= ph_nla_class_get,
 		.maxattr = ARRAY_SIZE(ph_nla_class_get) - 1,
+	},
+	{
+		.cmd	= PRIVHEAP_CMD_FAULT_GET,
+		.start	= ph_fault_list_start,
+		.dumpit	= ph_fault_list_dumpit,
+		.policy	= ph_nla_fault_get,
+		.maxattr = ARRAY_SIZE(ph_nla_fault_get) - 1,
+	},
+	{
+		.cmd	= PRIVHEAP_CMD_HEAP_SET,
+		.doit	= ph_heap_set_doit,
+		.policy	= ph_nla_heap_set,
+		.maxattr = ARRAY_SIZE(ph_nla_heap_set) - 1,
 	},
 	{
 		/* Without a policy: it has no attributes. */

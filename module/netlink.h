@@ -4,7 +4,7 @@
  * internal.h only.
  *
  *	netlink.c	the family; heaps and limits: get, list and set
- *	inspect.c	what is inside of one heap: map, regions, size classes
+ *	inspect.c	what is inside of one heap: map, regions, size classes, faults
  *	event.c		events, and who gets them
  *	  put.c		objects as attributes, and who may see them
  */
@@ -63,6 +63,8 @@ int ph_map_list_start(struct netlink_callback *cb);
 int ph_map_list_dumpit(struct sk_buff *skb, struct netlink_callback *cb);
 int ph_class_list_start(struct netlink_callback *cb);
 int ph_class_list_dumpit(struct sk_buff *skb, struct netlink_callback *cb);
+int ph_fault_list_start(struct netlink_callback *cb);
+int ph_fault_list_dumpit(struct sk_buff *skb, struct netlink_callback *cb);
 
 /* event.c */
 int ph_event_subscribe_doit(struct sk_buff *skb, struct genl_info *info);

@@ -234,6 +234,26 @@ static int ph_put_heap_sizes(struct sk_buff *skb, struct ph_heap *heap)
 	return 0;
 }
 
+/* How a heap takes its memory, and what was asked to fail. */
+static int ph_put_heap_policy(struct sk_buff *skb, struct ph_heap *heap)
+{
+	if (nla_put_u32(skb, PRIVHEAP_A_HEAP_POLICY, ph_policy_id(heap)) ||
+	    nla_put_u32(skb, PRIVHEAP_A_HEAP_WINDOW_PAGES,
+			READ_ONCE(heap->window_pages)) ||
+	    ph_put_u64(skb, PRIVHEAP_A_HEAP_IDLE_BYTES,
+		       (u64)READ_ONCE(heap->nr_idle) << PAGE_SHIFT) ||
+	    ph_put_u64(skb, PRIVHEAP_A_HEAP_MAX_IDLE_BYTES,
+		       (u64)READ_ONCE(heap->max_idle) << PAGE_SHIFT) ||
+	    ph_put_u64(skb, PRIVHEAP_A_HEAP_NR_INJECTED,
+		       READ_ONCE(heap->inject.nr_failures)) ||
+	    ph_put_u64(skb, PRIVHEAP_A_HEAP_INJECT_NTH,
+		       READ_ONCE(heap->inject.nth)) ||
+	    nla_put_u32(skb, PRIVHEAP_A_HEAP_INJECT_RATE_PPM,
+			READ_ONCE(heap->inject.rate_ppm)))
+		return -EMSGSIZE;
+	return 0;
+}
+
 /**
  * ph_put_heap - write a heap down
  * @skb: the message
@@ -259,6 +279,7 @@ int ph_put_heap(struct sk_buff *skb, const struct ph_asker *asker,
 	    nla_put_u32(skb, PRIVHEAP_A_HEAP_FLAGS, heap->flags) ||
 	    nla_put_u32(skb, PRIVHEAP_A_HEAP_STATE, state) ||
 	    ph_put_heap_sizes(skb, heap) ||
+	    ph_put_heap_policy(skb, heap) ||
 	    ph_put_heap_limit(skb, asker, heap))
 		return -EMSGSIZE;
 	return heap->cgroup ? ph_put_u64(skb, PRIVHEAP_A_HEAP_CGROUP,

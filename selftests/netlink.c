@@ -420,4 +420,157 @@ TEST_F(netlink, list_left_unread)
 	nl_close(&other);
 }
 
+/* Settings and faults of a heap */
+
+static void begin_heap_set(struct nl *nl, struct nl_msg *msg, __u64 serial)
+{
+	nl_begin(nl, msg, PRIVHEAP_CMD_HEAP_SET, NLM_F_ACK);
+	nl_add_u64(msg, PRIVHEAP_A_HEAP_SERIAL, serial);
+}
+
+TEST_F(netlink, set_policy)
+{
+	struct privheap_stat stat;
+	struct nl_msg msg, answer;
+
+	begin_heap_set(&self->nl, &msg, self->stat.out_serial);
+	nl_add_u32(&msg, PRIVHEAP_A_HEAP_POLICY, PRIVHEAP_POLICY_WINDOW);
+	nl_add_u32(&msg, PRIVHEAP_A_HEAP_WINDOW_PAGES, 4);
+	nl_add_u64(&msg, PRIVHEAP_A_HEAP_MAX_IDLE_BYTES, 64 * KIB);
+	ASSERT_EQ(0, nl_ask(&self->nl, &msg, NULL, NULL));
+	ASSERT_EQ(0, heap_stat(&self->heap, &stat));
+	EXPECT_EQ(PRIVHEAP_POLICY_WINDOW, stat.out_policy);
+	EXPECT_EQ(4, stat.out_window_pages);
+	ASSERT_EQ(0, get_heap(&self->nl, stat.out_serial, &answer));
+	EXPECT_ATTR(POLICY, PRIVHEAP_POLICY_WINDOW);
+	EXPECT_ATTR(WINDOW_PAGES, 4);
+	EXPECT_ATTR(MAX_IDLE_BYTES, 64 * KIB);
+	EXPECT_ATTR(IDLE_BYTES, 0);
+
+	/* What is not named stays; a new policy has a window of its own. */
+	begin_heap_set(&self->nl, &msg, self->stat.out_serial);
+	nl_add_u32(&msg, PRIVHEAP_A_HEAP_WINDOW_PAGES, 8);
+	ASSERT_EQ(0, nl_ask(&self->nl, &msg, NULL, NULL));
+	ASSERT_EQ(0, get_heap(&self->nl, stat.out_serial, &answer));
+	EXPECT_ATTR(POLICY, PRIVHEAP_POLICY_WINDOW);
+	EXPECT_ATTR(WINDOW_PAGES, 8);
+	EXPECT_ATTR(MAX_IDLE_BYTES, 64 * KIB);
+	begin_heap_set(&self->nl, &msg, self->stat.out_serial);
+	nl_add_u32(&msg, PRIVHEAP_A_HEAP_POLICY, PRIVHEAP_POLICY_PAGE);
+	ASSERT_EQ(0, nl_ask(&self->nl, &msg, NULL, NULL));
+	ASSERT_EQ(0, get_heap(&self->nl, stat.out_serial, &answer));
+	EXPECT_ATTR(POLICY, PRIVHEAP_POLICY_PAGE);
+	EXPECT_ATTR(WINDOW_PAGES, 1);
+	EXPECT_ATTR(MAX_IDLE_BYTES, 64 * KIB);
+}
+
+TEST_F(netlink, set_failures)
+{
+	struct nl_msg msg, answer;
+	char *block;
+
+	begin_heap_set(&self->nl, &msg, self->stat.out_serial);
+	nl_add_u64(&msg, PRIVHEAP_A_HEAP_INJECT_NTH, 2);
+	ASSERT_EQ(0, nl_ask(&self->nl, &msg, NULL, NULL));
+	ASSERT_EQ(0, get_heap(&self->nl, self->stat.out_serial, &answer));
+	EXPECT_ATTR(INJECT_NTH, 2);
+	EXPECT_ATTR(INJECT_RATE_PPM, 0);
+	EXPECT_EQ(0, block_alloc(&self->heap, 32 * KIB, &block));
+	EXPECT_EQ(-ENOMEM, block_alloc(&self->heap, 32 * KIB, &block));
+	EXPECT_EQ(0, block_alloc(&self->heap, 32 * KIB, &block));
+	ASSERT_EQ(0, get_heap(&self->nl, self->stat.out_serial, &answer));
+	EXPECT_ATTR(INJECT_NTH, 0);
+	EXPECT_ATTR(NR_INJECTED, 1);
+
+	begin_heap_set(&self->nl, &msg, self->stat.out_serial);
+	nl_add_u32(&msg, PRIVHEAP_A_HEAP_INJECT_RATE_PPM, 1000000);
+	nl_add_u64(&msg, PRIVHEAP_A_HEAP_INJECT_SEED, 7);
+	ASSERT_EQ(0, nl_ask(&self->nl, &msg, NULL, NULL));
+	EXPECT_EQ(-ENOMEM, block_alloc(&self->heap, 32 * KIB, &block));
+	begin_heap_set(&self->nl, &msg, self->stat.out_serial);
+	nl_add_u32(&msg, PRIVHEAP_A_HEAP_INJECT_RATE_PPM, 0);
+	ASSERT_EQ(0, nl_ask(&self->nl, &msg, NULL, NULL));
+	EXPECT_EQ(0, block_alloc(&self->heap, 32 * KIB, &block));
+}
+
+TEST_F(netlink, set_dead_heap)
+{
+	struct nl_msg msg;
+
+	ASSERT_EQ(0, munmap(self->heap.base, self->heap.region_bytes));
+	begin_heap_set(&self->nl, &msg, self->stat.out_serial);
+	nl_add_u32(&msg, PRIVHEAP_A_HEAP_POLICY, PRIVHEAP_POLICY_PAGE);
+	EXPECT_EQ(-EIDRM, nl_ask(&self->nl, &msg, NULL, NULL));
+	EXPECT_NE('\0', self->nl.text[0]);
+}
+
+struct fault_sums {
+	__u64 fresh;		/* faults of one page each */
+	__u64 others;
+	__u64 timed;
+};
+
+static int visit_fault(const struct nl_msg *msg, void *arg)
+{
+	__u64 nr = nl_number(msg->attrs[PRIVHEAP_A_FAULT_NR_FAULTS]);
+	struct fault_sums *sums = arg;
+
+	if (msg->genl.cmd != PRIVHEAP_CMD_FAULT_GET || !nr)
+		return -EPROTO;
+	if (msg->attrs[PRIVHEAP_A_FAULT_LATENCY_NS])
+		sums->timed += nr;
+	else if (nl_number(msg->attrs[PRIVHEAP_A_FAULT_SOURCE]) ==
+		 PRIVHEAP_SOURCE_FRESH &&
+		 !nl_number(msg->attrs[PRIVHEAP_A_FAULT_ORDER]))
+		sums->fresh += nr;
+	else
+		sums->others += nr;
+	return 0;
+}
+
+static int get_faults(struct nl *nl, __u64 serial, struct fault_sums *sums)
+{
+	struct nl_msg msg;
+
+	*sums = (struct fault_sums){};
+	nl_begin(nl, &msg, PRIVHEAP_CMD_FAULT_GET, NLM_F_DUMP);
+	nl_add_u64(&msg, PRIVHEAP_A_FAULT_SERIAL, serial);
+	return nl_ask(nl, &msg, visit_fault, sums);
+}
+
+#define FAULT_TIMES	"/sys/module/privheap/parameters/fault_times"
+
+TEST_F(netlink, get_faults)
+{
+	const unsigned int nr = 300;	/* more than a chunk counts for itself */
+	struct privheap_stat stat;
+	struct fault_sums sums;
+	struct heap heap;
+	unsigned int i;
+	char *block;
+
+	ASSERT_EQ(0, heap_create(&heap, self->fd, .max_bytes = 4 * MIB,
+				 .policy = PRIVHEAP_POLICY_PAGE));
+	ASSERT_EQ(0, heap_stat(&heap, &stat));
+	ASSERT_EQ(0, get_faults(&self->nl, stat.out_serial, &sums));
+	EXPECT_EQ(0, sums.fresh + sums.others + sums.timed);
+	ASSERT_EQ(0, block_alloc(&heap, nr * page_bytes(), &block));
+	for (i = 0; i < nr - 10; i++)
+		block[i * page_bytes()] = 1;
+	ASSERT_EQ(0, file_write(FAULT_TIMES, "Y"));
+	for (; i < nr; i++)
+		block[i * page_bytes()] = 1;
+	ASSERT_EQ(0, file_write(FAULT_TIMES, "N"));
+	ASSERT_EQ(0, get_faults(&self->nl, stat.out_serial, &sums));
+	/* The block may begin with the page that the heap had from the start. */
+	EXPECT_LE(nr - 1, sums.fresh);
+	EXPECT_EQ(nr, sums.fresh + sums.others);
+	EXPECT_EQ(10, sums.timed);
+	/* They are of the heap, and stay when its pages go. */
+	ASSERT_EQ(0, block_free(&heap, block));
+	ASSERT_EQ(0, get_faults(&self->nl, stat.out_serial, &sums));
+	EXPECT_EQ(nr, sums.fresh + sums.others);
+	EXPECT_EQ(0, heap_destroy(&heap));
+}
+
 TEST_HARNESS_MAIN

@@ -151,6 +151,16 @@ static int set_hard(struct nl *nl, __u32 scope, __u64 key, __u64 bytes)
 	return nl_ask(nl, &msg, NULL, NULL);
 }
 
+static int set_policy(struct nl *nl, __u64 serial)
+{
+	struct nl_msg msg;
+
+	nl_begin(nl, &msg, PRIVHEAP_CMD_HEAP_SET, NLM_F_ACK);
+	nl_add_u64(&msg, PRIVHEAP_A_HEAP_SERIAL, serial);
+	nl_add_u32(&msg, PRIVHEAP_A_HEAP_POLICY, PRIVHEAP_POLICY_PAGE);
+	return nl_ask(nl, &msg, NULL, NULL);
+}
+
 static int inspect(struct nl *nl, __u8 cmd, __u64 serial)
 {
 	struct nl_msg msg;
@@ -188,7 +198,12 @@ static int user_sees_its_own(struct world *world)
 	CHECK(see_limit(&world->nl, PRIVHEAP_SCOPE_USER, USER) == 0);
 	CHECK(see_limit(&world->nl, PRIVHEAP_SCOPE_SYSTEM, 0) == 0);
 	CHECK(inspect(&world->nl, PRIVHEAP_CMD_MAP_GET, world->own) == 0);
+	CHECK(inspect(&world->nl, PRIVHEAP_CMD_FAULT_GET, world->own) == 0);
+	CHECK(set_policy(&world->nl, world->own) == 0);
 
+	CHECK(set_policy(&world->nl, world->foreign) == -ENOENT);
+	CHECK(inspect(&world->nl, PRIVHEAP_CMD_FAULT_GET, world->foreign) ==
+	      -ENOENT);
 	CHECK(see_heap(&world->nl, world->foreign) == -ENOENT);
 	CHECK(world->nl.bad_attr == NLMSG_LENGTH(GENL_HDRLEN));
 	CHECK(see_limit(&world->nl, PRIVHEAP_SCOPE_HEAP, world->foreign) ==

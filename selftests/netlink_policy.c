@@ -58,7 +58,7 @@ FIXTURE_VARIANT(policy) {
 	__u16 len;
 	__u64 value;
 	int err;
-	/* Beside a SCOPE and a KEY that are right. */
+	/* Beside a SCOPE and a KEY, or a SERIAL, that are right. */
 	bool set;
 };
 
@@ -82,6 +82,17 @@ FIXTURE_VARIANT(policy) {
 		.set = true,						\
 	}
 
+/* Beside the SERIAL of a heap. */
+#define BAD_HEAP(name, attribute, length, number, errno)		\
+	FIXTURE_VARIANT_ADD(policy, name) {				\
+		.cmd = PRIVHEAP_CMD_HEAP_SET,				\
+		.attr = attribute,					\
+		.len = length,						\
+		.value = number,					\
+		.err = errno,						\
+		.set = true,						\
+	}
+
 BAD(heap_get_unknown, HEAP_GET, 0, PRIVHEAP_A_HEAP_MAX + 1, 8, 1, -EINVAL);
 BAD(heap_get_answer, HEAP_GET, 0, PRIVHEAP_A_HEAP_BASE, 8, 1, -EINVAL);
 BAD(heap_get_pad, HEAP_GET, 0, PRIVHEAP_A_HEAP_PAD, 0, 0, -EINVAL);
@@ -95,6 +106,21 @@ BAD(heap_list_pid_zero, HEAP_GET, NLM_F_DUMP, PRIVHEAP_A_HEAP_PID, 4, 0, -ERANGE
 BAD(heap_list_pid_large, HEAP_GET, NLM_F_DUMP, PRIVHEAP_A_HEAP_PID, 4, 1U << 31, -ERANGE);
 BAD(heap_list_pid_none, HEAP_GET, NLM_F_DUMP, PRIVHEAP_A_HEAP_PID, 4, INT_MAX, -ENOENT);
 BAD(heap_list_uid_none, HEAP_GET, NLM_F_DUMP, PRIVHEAP_A_HEAP_UID, 4, ~0U, -ENOENT);
+BAD_HEAP(heap_set_nothing, PRIVHEAP_A_HEAP_INJECT_SEED, 8, 1, -EINVAL);
+BAD_HEAP(heap_set_unknown, PRIVHEAP_A_HEAP_MAX + 1, 8, 1, -EINVAL);
+BAD_HEAP(heap_set_answer, PRIVHEAP_A_HEAP_NR_INJECTED, 8, 1, -EINVAL);
+BAD_HEAP(heap_set_policy_none, PRIVHEAP_A_HEAP_POLICY, 4, PRIVHEAP_POLICY_POPULATE + 1, -ERANGE);
+BAD_HEAP(heap_set_policy_short, PRIVHEAP_A_HEAP_POLICY, 2, 1, -EINVAL);
+BAD_HEAP(heap_set_window_odd, PRIVHEAP_A_HEAP_WINDOW_PAGES, 4, 3, -EINVAL);
+BAD_HEAP(heap_set_window_long, PRIVHEAP_A_HEAP_WINDOW_PAGES, 4, 1 << 20, -EINVAL);
+BAD_HEAP(heap_set_idle_short, PRIVHEAP_A_HEAP_MAX_IDLE_BYTES, 4, 0, -EINVAL);
+BAD_HEAP(heap_set_rate_large, PRIVHEAP_A_HEAP_INJECT_RATE_PPM, 4, 1000001, -ERANGE);
+BAD(heap_set_no_serial, HEAP_SET, 0, PRIVHEAP_A_HEAP_POLICY, 4, 1, -EINVAL);
+BAD(heap_set_none, HEAP_SET, 0, PRIVHEAP_A_HEAP_SERIAL, 8, ~0ULL, -ENOENT);
+BAD(heap_set_with_list, HEAP_SET, NLM_F_DUMP, PRIVHEAP_A_HEAP_SERIAL, 8, 1, -EOPNOTSUPP);
+BAD(fault_no_serial, FAULT_GET, NLM_F_DUMP, PRIVHEAP_A_FAULT_ORDER, 4, 1, -EINVAL);
+BAD(fault_none, FAULT_GET, NLM_F_DUMP, PRIVHEAP_A_FAULT_SERIAL, 8, ~0ULL, -ENOENT);
+BAD(fault_without_list, FAULT_GET, 0, PRIVHEAP_A_FAULT_SERIAL, 8, 1, -EOPNOTSUPP);
 BAD(limit_get_scope_zero, LIMIT_GET, 0, PRIVHEAP_A_LIMIT_SCOPE, 4, 0, -ERANGE);
 BAD(limit_get_scope_large, LIMIT_GET, 0, PRIVHEAP_A_LIMIT_SCOPE, 4, PRIVHEAP_SCOPE_CGROUP + 1, -ERANGE);
 BAD(limit_get_no_key, LIMIT_GET, 0, PRIVHEAP_A_LIMIT_SCOPE, 4, PRIVHEAP_SCOPE_SYSTEM, -EINVAL);
@@ -125,7 +151,9 @@ TEST_F(policy, refused)
 	struct nl_msg *msg = &self->msg;
 
 	nl_begin(nl, msg, variant->cmd, NLM_F_ACK | variant->flags);
-	if (variant->set) {
+	if (variant->set && variant->cmd == PRIVHEAP_CMD_HEAP_SET) {
+		nl_add_u64(msg, PRIVHEAP_A_HEAP_SERIAL, self->stat.out_serial);
+	} else if (variant->set) {
 		nl_add_u32(msg, PRIVHEAP_A_LIMIT_SCOPE, PRIVHEAP_SCOPE_HEAP);
 		nl_add_u64(msg, PRIVHEAP_A_LIMIT_KEY, self->stat.out_serial);
 	}

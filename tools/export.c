@@ -5,6 +5,7 @@
  * All samples of a metric have to follow its description, so everything is read
  * first and then gone through once for each metric.
  */
+#include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -57,6 +58,45 @@ static const struct metric limit_metrics[] = {
 	{ "privheap_limit_soft_hits_total", "counter",
 	  "How often the soft limit was passed.", LIMIT(nr_soft_hits) },
 };
+
+/* A kind of faults, and whose they are. */
+struct fault_sample {
+	const struct heapdev_admin_heap *heap;
+	struct heapdev_admin_fault fault;
+};
+
+struct fault_list {
+	const struct heapdev_admin_heap *heap;	/* that is being asked */
+	struct fault_sample *samples;
+	size_t nr, room;
+};
+
+static int keep_fault(const struct heapdev_admin_fault *fault, void *arg)
+{
+	struct fault_list *list = arg;
+
+	list->samples = array_grow(list->samples, list->nr, &list->room,
+				   sizeof(*list->samples));
+	list->samples[list->nr].heap = list->heap;
+	list->samples[list->nr++].fault = *fault;
+	return 0;
+}
+
+/* Heaps that were destroyed meanwhile have no faults. */
+static void collect_faults(struct heapdev_admin *admin,
+			   const struct heap_list *heaps, struct fault_list *list)
+{
+	size_t i;
+	int err;
+
+	for (i = 0; i < heaps->nr; i++) {
+		list->heap = &heaps->heaps[i];
+		err = heapdev_admin_list_faults(admin, list->heap->serial,
+						keep_fault, list);
+		if (err != -ENOENT)
+			admin_check(admin, err, "faults");
+	}
+}
 
 struct limit_list {
 	struct heapdev_admin_limit *limits;
@@ -151,6 +191,39 @@ static void export_limits(const struct metric *metric,
 	}
 }
 
+static void export_faults(const struct fault_list *list, bool latencies)
+{
+	static const struct metric metrics[] = {
+		{ "privheap_heap_faults_total", "counter",
+		  "Page faults, by where the memory came from and how much, as a power of two of pages.",
+		  0 },
+		{ "privheap_heap_fault_times_total", "counter",
+		  "Page faults that took from so many nanoseconds to twice as many.",
+		  0 },
+	};
+	const struct metric *metric = &metrics[latencies];
+	const struct fault_sample *sample;
+
+	print_description(metric);
+	for (sample = list->samples; sample < list->samples + list->nr; sample++) {
+		if (!!sample->fault.latency_ns != latencies)
+			continue;
+		printf("%s{heap=\"%" PRIu64 "\"", metric->name,
+		       sample->heap->serial);
+		print_owner(sample->heap->pid, sample->heap->uid,
+			    sample->heap->comm);
+		if (latencies)
+			printf(",from_ns=\"%" PRIu64 "\"",
+			       sample->fault.latency_ns);
+		else
+			printf(",source=\"%s\",order=\"%u\"",
+			       sample->fault.source < PRIVHEAP_NR_SOURCES ?
+			       sources[sample->fault.source] : "unknown",
+			       sample->fault.order);
+		printf("} %" PRIu64 "\n", sample->fault.nr_faults);
+	}
+}
+
 static void export_run(char **operands)
 {
 	static const struct metric count = {
@@ -158,11 +231,14 @@ static void export_run(char **operands)
 	};
 	struct heapdev_admin *admin = admin_open();
 	struct limit_list limits = { 0 };
+	struct fault_list faults = { 0 };
 	struct heap_list heaps = { 0 };
 	size_t i;
 
 	(void)operands;
 	heaps_collect(admin, &heaps);
+	if (options.faults)
+		collect_faults(admin, &heaps, &faults);
 	admin_check(admin,
 		    heapdev_admin_list_limits(admin, &options.filter,
 					      keep_limit, &limits),
@@ -173,6 +249,11 @@ static void export_run(char **operands)
 		export_heaps(&heap_metrics[i], &heaps);
 	for (i = 0; i < sizeof(limit_metrics) / sizeof(limit_metrics[0]); i++)
 		export_limits(&limit_metrics[i], &limits);
+	if (options.faults) {
+		export_faults(&faults, false);
+		export_faults(&faults, true);
+	}
+	free(faults.samples);
 	free(heaps.heaps);
 	free(limits.limits);
 	heapdev_admin_close(admin);
@@ -183,7 +264,8 @@ const struct command export_command = {
 	.operands = "",
 	.summary = "show heaps and limits in Prometheus' text format",
 	.help = "Show heaps and limits in the text format of Prometheus, for example for the\n"
-		"textfile collector of its node exporter. A limit of +Inf is none.\n",
-	.options = "pu",
+		"textfile collector of its node exporter. A limit of +Inf is none. With --faults\n"
+		"each heap is asked for its page faults, which takes its time.\n",
+	.options = "fpu",
 	.run = export_run,
 };

@@ -3,8 +3,10 @@
  * privheap limit: read and change limits.
  */
 #include <errno.h>
+#include <inttypes.h>
 #include <linux/magic.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <sys/vfs.h>
@@ -219,11 +221,46 @@ static void change_limit(const struct node *node,
 	heapdev_admin_close(admin);
 }
 
+/* Of all heaps that the options choose; those that end meanwhile are no matter. */
+static void change_all_heaps(const struct heapdev_admin_change *change)
+{
+	struct heapdev_admin *admin = admin_open();
+	struct heap_list list = { 0 };
+	char name[64];
+	size_t i;
+	int err;
+
+	heaps_collect(admin, &list);
+	for (i = 0; i < list.nr; i++) {
+		err = heapdev_admin_set_limit(admin, PRIVHEAP_SCOPE_HEAP,
+					      list.heaps[i].serial, change);
+		snprintf(name, sizeof(name), "heap %" PRIu64,
+			 list.heaps[i].serial);
+		if (err != -ENOENT)
+			admin_check(admin, err, name);
+	}
+	free(list.heaps);
+	heapdev_admin_close(admin);
+}
+
+static bool names_all_heaps(char **operands)
+{
+	return operands[0] && operands[1] && !strcmp(operands[0], "heap") &&
+	       !strcmp(operands[1], "all");
+}
+
 static void limit_set(char **operands)
 {
 	struct heapdev_admin_change change = { 0 };
 	struct node node;
 
+	if (names_all_heaps(operands)) {
+		parse_change(operands + 2, &change);
+		change_all_heaps(&change);
+		return;
+	}
+	if (options.filter.fields)
+		fail_usage("--pid and --user choose from a list");
 	parse_change(parse_node(operands, &node), &change);
 	change_limit(&node, &change);
 }
@@ -268,7 +305,8 @@ const struct command limit_command = {
 		"with a SIZE like 4096, 64M, 1G, or max for none. A hard limit below the usage\n"
 		"ends no program: nothing more is committed until the usage has fallen.\n\n"
 		"get without NODE lists all nodes that you may see, and with a scope alone those\n"
-		"of this scope. reset makes the usage the peak and sets the counters to 0.\n"
+		"of this scope. 'set heap all' sets the limits of all heaps, or of those that the\n"
+		"options choose. reset makes the usage the peak and sets the counters to 0.\n"
 		"You may lower limits of your own; everything else needs CAP_SYS_RESOURCE.\n",
 	.options = "bjpu",
 	.min_operands = 1,

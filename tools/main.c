@@ -16,7 +16,7 @@
 
 static const struct command *const commands[] = {
 	&list_command, &show_command, &top_command, &limit_command,
-	&watch_command, &map_command, &export_command,
+	&set_command, &watch_command, &map_command, &export_command,
 };
 
 #define NR_COMMANDS	(sizeof(commands) / sizeof(commands[0]))

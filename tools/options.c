@@ -23,6 +23,7 @@ static const struct option_text option_texts[] = {
 	{ 'b', "bytes",   NULL,      "show sizes in bytes" },
 	{ 'c', "count",   "N",       "end after N of them" },
 	{ 'd', "delay",   "SECONDS", "time between two pictures (default 2)" },
+	{ 'f', "faults",  NULL,      "page faults of each heap, too" },
 	{ 'H', "heap",    "HEAP",    "only the heap with this number" },
 	{ 'j', "json",    NULL,      "write JSON; sizes are in bytes, null is no limit" },
 	{ 'p', "pid",     "PID",     "only heaps of this process" },
@@ -121,6 +122,9 @@ static void take_option(char letter)
 		break;
 	case 'd':
 		options.delay_ms = parse_delay(optarg);
+		break;
+	case 'f':
+		options.faults = true;
 		break;
 	case 'H':
 		filter->fields |= HEAPDEV_ADMIN_BY_HEAP;

@@ -38,6 +38,23 @@ static const struct column class_columns[] = {
 
 static const struct table class_table = TABLE(class_columns);
 
+#define FAULT(...)	COLUMN(struct heapdev_admin_fault, __VA_ARGS__)
+
+static const struct column fault_columns[] = {
+	FAULT("SOURCE", "source", NAME, -8, source, NAMES(sources)),
+	FAULT("ORDER", "order", COUNT, 5, order),
+	FAULT("FAULTS", "faults", COUNT, 10, nr_faults),
+};
+
+static const struct table fault_table = TABLE(fault_columns);
+
+static const struct column latency_columns[] = {
+	FAULT("FROM_NS", "from_ns", COUNT, 10, latency_ns),
+	FAULT("FAULTS", "faults", COUNT, 10, nr_faults),
+};
+
+static const struct table latency_table = TABLE(latency_columns);
+
 /* Lists of objects, each with a title or as an array of JSON. */
 
 static void begin_list(const struct table *table, const char *name)
@@ -142,6 +159,37 @@ static void show_classes(struct heapdev_admin *admin, uint64_t serial)
 		    heapdev_admin_list_classes(admin, serial, show_class, NULL),
 		    "classes");
 	end_list();
+}
+
+struct fault_list {
+	const struct table *table;
+	bool latencies;
+};
+
+static int show_fault(const struct heapdev_admin_fault *fault, void *arg)
+{
+	const struct fault_list *list = arg;
+
+	if (!!fault->latency_ns == list->latencies)
+		list_object(list->table, fault);
+	return 0;
+}
+
+static void show_faults(struct heapdev_admin *admin, uint64_t serial)
+{
+	const struct fault_list lists[] = {
+		{ &fault_table, false }, { &latency_table, true },
+	};
+	size_t i;
+
+	for (i = 0; i < 2; i++) {
+		begin_list(lists[i].table, i ? "fault_times" : "faults");
+		admin_check(admin,
+			    heapdev_admin_list_faults(admin, serial, show_fault,
+						      (void *)&lists[i]),
+			    "faults");
+		end_list();
+	}
 }
 
 /*
@@ -259,6 +307,7 @@ static void show_run(char **operands)
 	show_limits(admin, &heap);
 	show_regions(admin, serial, &regions);
 	show_classes(admin, serial);
+	show_faults(admin, serial);
 	show_pages(admin, serial, &regions);
 	if (options.json) {
 		json_close('}');
@@ -273,8 +322,9 @@ const struct command show_command = {
 	.operands = "HEAP",
 	.summary = "show everything about one heap",
 	.help = "Show one heap: its limits and those that it counts against, its regions, the\n"
-		"size classes of its small blocks, and a picture of its pages. HEAP is the\n"
-		"number that 'privheap list' shows.\n",
+		"size classes of its small blocks, its page faults, and a picture of its\n"
+		"pages. HEAP is the number that 'privheap list' shows. The times of faults are\n"
+		"taken only while the module's parameter fault_times is set.\n",
 	.options = "bj",
 	.min_operands = 1,
 	.max_operands = 1,

@@ -23,6 +23,16 @@ static const char *const create_flags[] = {
 	"exec", "backed", "cgroup", "guard", NULL, "secret",
 };
 
+/* By PRIVHEAP_POLICY_*. */
+const char *const policies[NR_POLICIES] = {
+	"default", "page", "window", "adaptive", "populate",
+};
+
+/* By enum privheap_source. */
+const char *const sources[PRIVHEAP_NR_SOURCES] = {
+	"resident", "fresh", "recycled", "cleared",
+};
+
 /* By PRIVHEAP_STAT_S_*. */
 static const char *const states[] = { "live", "dead" };
 
@@ -68,6 +78,13 @@ static const struct column heap_columns[] = {
 	HEAP(NULL, "cgroup", GROUP, 0, cgroup),
 	HEAP(NULL, "base", ADDRESS, 0, base),
 	HEAP(NULL, "id", ID, 0, id),
+	HEAP(NULL, "policy", NAME, 0, policy, NAMES(policies)),
+	HEAP(NULL, "window_pages", COUNT, 0, window_pages),
+	HEAP(NULL, "idle_bytes", SIZE, 0, idle_bytes),
+	HEAP(NULL, "max_idle_bytes", SIZE, 0, max_idle_bytes),
+	HEAP(NULL, "inject_nth", COUNT, 0, inject_nth),
+	HEAP(NULL, "inject_ppm", COUNT, 0, inject_rate_ppm),
+	HEAP(NULL, "injected_failures", COUNT, 0, nr_injected),
 	HEAP("STATE", "state", NAME, -5, state, NAMES(states)),
 	HEAP("FLAGS", "flags", FLAGS, -6, flags, NAMES(create_flags)),
 	HEAP("COMMAND", "command", COMM, 0, comm),

@@ -46,7 +46,7 @@ struct command {
 };
 
 extern const struct command list_command, show_command, top_command,
-	limit_command, watch_command, map_command, export_command;
+	limit_command, set_command, watch_command, map_command, export_command;
 
 /* One line on standard error and the exit status 1; 2 for a usage error. */
 __attribute__((__noreturn__)) void fail(const char *format, ...)
@@ -68,6 +68,7 @@ struct options {
 	bool json;
 	bool bytes;		/* sizes as plain numbers */
 	bool reverse;
+	bool faults;
 	const char *sort;	/* name of a column, NULL for the serial */
 	unsigned long count;	/* end after so many; 0 for never */
 	unsigned int delay_ms;
@@ -163,6 +164,11 @@ struct table {
 	     column < (table)->columns + (table)->nr_columns; column++)
 
 extern const struct table heap_table, limit_table;
+
+/* Names by PRIVHEAP_POLICY_* and by enum privheap_source. */
+#define NR_POLICIES	5
+extern const char *const policies[NR_POLICIES];
+extern const char *const sources[PRIVHEAP_NR_SOURCES];
 
 /* No field and no row is longer. */
 #define COLUMN_TEXT	192

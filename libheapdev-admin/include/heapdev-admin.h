@@ -28,7 +28,8 @@
  *   contexts are independent.
  * - Structures belong to the library. It may append members to them, so they are
  *   read through the pointers that it hands out and never made by the program,
- *   struct heapdev_admin_filter and struct heapdev_admin_change excepted.
+ *   struct heapdev_admin_filter, struct heapdev_admin_change and struct
+ *   heapdev_admin_settings excepted.
  */
 #ifndef HEAPDEV_ADMIN_H
 #define HEAPDEV_ADMIN_H
@@ -231,6 +232,13 @@ heapdev_admin_set_limit(struct heapdev_admin *admin, uint32_t scope,
  * @nr_regions: regions
  * @cgroup: id of the cgroup that it was put under; 0 if none
  * @limit: its own node
+ * @policy: PRIVHEAP_POLICY_*
+ * @window_pages: of the policy
+ * @inject_rate_ppm: so many of a million commits fail, as somebody asked for
+ * @inject_nth: this commit from now on fails; 0 for none
+ * @nr_injected: calls that failed so
+ * @idle_bytes: what is free, but stays committed and resident
+ * @max_idle_bytes: how much of it may be
  */
 struct heapdev_admin_heap {
 	uint64_t serial;
@@ -251,6 +259,13 @@ struct heapdev_admin_heap {
 	uint32_t nr_regions;
 	uint64_t cgroup;
 	struct heapdev_admin_limit limit;
+	uint32_t policy;
+	uint32_t window_pages;
+	uint32_t inject_rate_ppm;
+	uint64_t inject_nth;
+	uint64_t nr_injected;
+	uint64_t idle_bytes;
+	uint64_t max_idle_bytes;
 };
 
 /**
@@ -282,6 +297,50 @@ heapdev_admin_list_heaps(struct heapdev_admin *admin,
 HEAPDEV_ADMIN_API int
 heapdev_admin_get_heap(struct heapdev_admin *admin, uint64_t serial,
 		       const struct heapdev_admin_heap **heap);
+
+/* struct heapdev_admin_settings, @fields */
+#define HEAPDEV_ADMIN_SET_POLICY	(1U << 0)
+#define HEAPDEV_ADMIN_SET_WINDOW	(1U << 1)
+#define HEAPDEV_ADMIN_SET_MAX_IDLE	(1U << 2)
+#define HEAPDEV_ADMIN_SET_INJECT	(1U << 3)
+
+/**
+ * struct heapdev_admin_settings - what to change about a heap that is no limit
+ * @fields: HEAPDEV_ADMIN_SET_*: which of the members below count; with
+ *	HEAPDEV_ADMIN_SET_INJECT the last three
+ * @policy: PRIVHEAP_POLICY_*; a new one gets its own window, if none is set
+ * @window_pages: how many pages a fault makes resident at most, a power of two
+ * @max_idle_bytes: how much of what is freed may stay committed and resident
+ * @inject_nth: this commit from now on fails; 0 for none
+ * @inject_seed: the same seed draws the same commits
+ * @inject_rate_ppm: so many of a million commits fail; 0 for none
+ */
+struct heapdev_admin_settings {
+	uint32_t fields;
+	uint32_t policy;
+	uint32_t window_pages;
+	uint32_t inject_rate_ppm;
+	uint64_t max_idle_bytes;
+	uint64_t inject_nth;
+	uint64_t inject_seed;
+};
+
+/**
+ * heapdev_admin_set_heap() - change how a heap takes its memory
+ * @admin: the context
+ * @serial: which heap
+ * @settings: what to change
+ *
+ * Return: 0, an error, or
+ *
+ * - -EPERM: it is another user's, which needs CAP_SYS_RESOURCE
+ * - -EIDRM: the heap is dead
+ * - -EINVAL: the policy has no such window, or there is nothing to change
+ * - -ERANGE: no such policy or rate
+ */
+HEAPDEV_ADMIN_API int
+heapdev_admin_set_heap(struct heapdev_admin *admin, uint64_t serial,
+		       const struct heapdev_admin_settings *settings);
 
 /**
  * struct heapdev_admin_region - one reservation of address space of a heap
@@ -384,6 +443,39 @@ heapdev_admin_list_runs(struct heapdev_admin *admin, uint64_t serial,
 			int (*each)(const struct heapdev_admin_run *run,
 				    void *arg),
 			void *arg);
+
+/**
+ * struct heapdev_admin_fault - page faults in a heap that are alike
+ * @source: enum privheap_source: where the page that was touched had its memory from
+ * @order: 2^order pages got memory by each, or fewer, but more than half of that
+ * @latency_ns: if not 0, in place of @source and @order: they took so long, and less
+ *	than twice as long
+ * @nr_faults: how many
+ */
+struct heapdev_admin_fault {
+	uint32_t source;
+	uint32_t order;
+	uint64_t latency_ns;
+	uint64_t nr_faults;
+};
+
+/**
+ * heapdev_admin_list_faults() - list how many page faults there were in a heap
+ * @admin: the context, not to be used by @each
+ * @serial: which heap
+ * @each: called with each kind that there was, then with each latency; another
+ *	answer than 0 ends the list
+ * @arg: passed to @each
+ *
+ * Latencies are of the faults while the module's parameter fault_times was set.
+ *
+ * Return: 0, what @each answered, or an error.
+ */
+HEAPDEV_ADMIN_API int
+heapdev_admin_list_faults(struct heapdev_admin *admin, uint64_t serial,
+			  int (*each)(const struct heapdev_admin_fault *fault,
+				      void *arg),
+			  void *arg);
 
 /* Events */
 

@@ -15,7 +15,7 @@
  * not exist for it: ENOENT, or it is left out of a list.
  *
  * Who may change a limit: CAP_SYS_RESOURCE. The owner may lower that of its own
- * heap, process or user.
+ * heap, process or user. What is no limit of a heap, the owner may change.
  *
  * Every refusal has an extended ack with a text and, where there is one, the
  * offset of the attribute. Errnos:
@@ -27,6 +27,7 @@
  *	EPERM		may be seen, but not changed
  *	EEXIST		the socket has subscribed already
  *	EMFILE		the user has 128 sockets that did
+ *	EIDRM		the heap is dead: nothing of it can be changed
  *	EOPNOTSUPP	no such command, or a node that has nothing of this kind
  *	ENOMEM		the kernel has no memory
  *	EINTR		the task is being killed
@@ -63,6 +64,12 @@
  *	asker may see go to the socket of the request, until it is closed
  * @PRIVHEAP_CMD_EVENT: PRIVHEAP_A_EVENT_*. Sent by the kernel only, to the
  *	group and to those who subscribed
+ * @PRIVHEAP_CMD_FAULT_GET: PRIVHEAP_A_FAULT_*. Dump only, by SERIAL: how many
+ *	faults of each kind there were, then how long they took
+ * @PRIVHEAP_CMD_HEAP_SET: SERIAL, and what is to change. POLICY, WINDOW_PAGES and
+ *	MAX_IDLE_BYTES are as PRIVHEAP_IOC_POLICY sets them; a new POLICY without a
+ *	window gets its own. INJECT_* begin to inject failures as PRIVHEAP_IOC_INJECT
+ *	does, and those that are not given are 0
  */
 enum privheap_cmd {
 	PRIVHEAP_CMD_HEAP_GET = 1,
@@ -73,6 +80,8 @@ enum privheap_cmd {
 	PRIVHEAP_CMD_CLASS_GET,
 	PRIVHEAP_CMD_EVENT_SUBSCRIBE,
 	PRIVHEAP_CMD_EVENT,
+	PRIVHEAP_CMD_FAULT_GET,
+	PRIVHEAP_CMD_HEAP_SET,
 
 	/* private: */
 	__PRIVHEAP_CMD_MAX,
@@ -101,6 +110,15 @@ enum privheap_cmd {
  * @PRIVHEAP_A_HEAP_META_BYTES: u64; kernel memory for the blocks' bookkeeping
  * @PRIVHEAP_A_HEAP_LIMIT: nest of PRIVHEAP_A_LIMIT_*; the heap's own node
  * @PRIVHEAP_A_HEAP_CGROUP: u64; id of the cgroup that it was put under, if it was
+ * @PRIVHEAP_A_HEAP_POLICY: u32; PRIVHEAP_POLICY_*
+ * @PRIVHEAP_A_HEAP_WINDOW_PAGES: u32; of the policy
+ * @PRIVHEAP_A_HEAP_IDLE_BYTES: u64; what is free, but stays committed and resident
+ * @PRIVHEAP_A_HEAP_MAX_IDLE_BYTES: u64; how much of it may be
+ * @PRIVHEAP_A_HEAP_NR_INJECTED: u64; calls that failed by INJECT_*, or the program's
+ *	own PRIVHEAP_IOC_INJECT
+ * @PRIVHEAP_A_HEAP_INJECT_NTH: u64; this commit from now on fails; 0 for none
+ * @PRIVHEAP_A_HEAP_INJECT_RATE_PPM: u32; so many of a million commits fail
+ * @PRIVHEAP_A_HEAP_INJECT_SEED: u64, PRIVHEAP_CMD_HEAP_SET only: draws them
  */
 enum privheap_heap_attr {
 	PRIVHEAP_A_HEAP_PAD = 1,
@@ -122,6 +140,14 @@ enum privheap_heap_attr {
 	PRIVHEAP_A_HEAP_META_BYTES,
 	PRIVHEAP_A_HEAP_LIMIT,
 	PRIVHEAP_A_HEAP_CGROUP,
+	PRIVHEAP_A_HEAP_POLICY,
+	PRIVHEAP_A_HEAP_WINDOW_PAGES,
+	PRIVHEAP_A_HEAP_IDLE_BYTES,
+	PRIVHEAP_A_HEAP_MAX_IDLE_BYTES,
+	PRIVHEAP_A_HEAP_NR_INJECTED,
+	PRIVHEAP_A_HEAP_INJECT_NTH,
+	PRIVHEAP_A_HEAP_INJECT_RATE_PPM,
+	PRIVHEAP_A_HEAP_INJECT_SEED,
 
 	/* private: */
 	__PRIVHEAP_A_HEAP_MAX,
@@ -295,6 +321,31 @@ enum privheap_class_attr {
 	/* private: */
 	__PRIVHEAP_A_CLASS_MAX,
 	PRIVHEAP_A_CLASS_MAX = (__PRIVHEAP_A_CLASS_MAX - 1)
+};
+
+/**
+ * enum privheap_fault_attr - faults of a heap that are alike
+ * @PRIVHEAP_A_FAULT_PAD: for alignment
+ * @PRIVHEAP_A_FAULT_SERIAL: u64; request only: which heap
+ * @PRIVHEAP_A_FAULT_SOURCE: u32; enum privheap_source, of the page that was touched
+ * @PRIVHEAP_A_FAULT_ORDER: u32; 2^n pages got memory by each, or less, but more than
+ *	half of that
+ * @PRIVHEAP_A_FAULT_LATENCY_NS: u64, in place of SOURCE and ORDER: they took so long
+ *	and less than twice as long. Only of faults whose times were taken (the
+ *	module's parameter fault_times)
+ * @PRIVHEAP_A_FAULT_NR_FAULTS: u64; how many
+ */
+enum privheap_fault_attr {
+	PRIVHEAP_A_FAULT_PAD = 1,
+	PRIVHEAP_A_FAULT_SERIAL,
+	PRIVHEAP_A_FAULT_SOURCE,
+	PRIVHEAP_A_FAULT_ORDER,
+	PRIVHEAP_A_FAULT_LATENCY_NS,
+	PRIVHEAP_A_FAULT_NR_FAULTS,
+
+	/* private: */
+	__PRIVHEAP_A_FAULT_MAX,
+	PRIVHEAP_A_FAULT_MAX = (__PRIVHEAP_A_FAULT_MAX - 1)
 };
 
 /**
