@@ -121,7 +121,7 @@ bench-alloc: module-$(newest) lib deps-vm deps-plot deps-allocators
 	@$(MAKE) -C bench
 	@status=0; \
 	BENCH_LABEL=alloc selftests/vm/run --kernel $(newest) --icount --timeout 3600 -- \
-		bench/run block alloc alloc_memory || status=1; \
+		bench/run alloc alloc_memory || status=1; \
 	BENCH_SCALE=20 BENCH_LABEL=threads selftests/vm/run --kernel $(newest) --parallel \
 		--timeout 3600 -- bench/run alloc_threads || status=1; \
 	bench/plot build/scratch/bench build/scratch/bench/*/; \
