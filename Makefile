@@ -21,8 +21,9 @@ as_user := $(if $(SUDO_USER),setpriv --reuid $(SUDO_UID) --regid $(SUDO_GID) --i
 release := $(shell uname -r)
 newest := $(lastword $(KERNEL))
 
-.PHONY: all help modules lib tools selftests demo run test bench bench-alloc scale \
-	check check-wine fuzz stress debug-kernel load unload install clean deps
+.PHONY: all help modules lib tools selftests demo run test bench bench-alloc \
+	bench-alloc-native scale check check-wine fuzz stress debug-kernel load unload install \
+	clean deps
 
 all: modules lib tools
 
@@ -32,6 +33,7 @@ help:
 	@echo 'make test         all tests, in virtual machines'
 	@echo 'make bench        the benchmarks, in a virtual machine with counted time'
 	@echo 'make bench-alloc  blocks of heaps beside those of glibc, jemalloc, mimalloc, tcmalloc'
+	@echo '                  "make bench-alloc-native": the library alone, on this machine'
 	@echo 'make scale        100000 heaps at once, in a virtual machine of 4 GiB'
 	@echo 'make check        what static checkers find'
 	@echo 'make fuzz         the bookkeeping of blocks, then the calls, for SECONDS=60 each'
@@ -125,6 +127,17 @@ bench-alloc: module-$(newest) lib deps-vm deps-plot deps-allocators
 	BENCH_SCALE=20 BENCH_LABEL=threads selftests/vm/run --kernel $(newest) --parallel \
 		--timeout 3600 -- bench/run alloc_threads || status=1; \
 	bench/plot build/scratch/bench build/scratch/bench/*/; \
+	exit $$status
+
+# The library without the module, see doc/bench/README.md.
+bench-alloc-native: lib deps-plot deps-allocators
+	@$(MAKE) -C bench
+	@status=0; folder=build/scratch/bench/$(release)-native; \
+	rm -rf $$folder; mkdir -p $$folder; \
+	for subject in alloc alloc_threads; do \
+		BENCH_SIMULATED=1 build/bench/$$subject --csv $$folder || status=1; \
+	done; \
+	bench/plot build/scratch/bench $$folder; \
 	exit $$status
 
 scale: module-$(newest) selftests deps-vm

@@ -47,6 +47,16 @@ static struct bench_case cases[256];
 static struct alloc_case alloc_cases[256];
 static struct result result;
 
+static bool is_simulated(void)
+{
+	return getenv("BENCH_SIMULATED");
+}
+
+static bool is_heapdev(const struct alloc_allocator *allocator)
+{
+	return !strcmp(allocator->program, "alloc-heapdev");
+}
+
 /* The path of a file beside this program. */
 static const char *beside(const char *name)
 {
@@ -87,6 +97,9 @@ static _Noreturn void become_worker(const struct alloc_case *ac)
 	if (allocator->preload) {
 		setenv("LD_PRELOAD", allocator->preload, 1);
 		setenv("BENCH_MALLOC", allocator->preload, 1);
+	} else if (is_simulated() && is_heapdev(allocator)) {
+		setenv("LD_PRELOAD", beside("simulated.so"), 1);
+		setenv("HEAPDEV_DEVICE", "/dev/null", 1);
 	}
 	execl(beside(allocator->program), allocator->program, work_of(ac->work),
 	      NULL);
@@ -160,7 +173,10 @@ static bool can(const struct alloc_work *work,
 {
 	if (work->by)
 		return !strcmp(work->by, allocator->name);
-	return !work->has_threads || !allocator->unserialized;
+	if (work->has_threads && allocator->unserialized)
+		return false;
+	/* What only makes calls has nothing to simulate. */
+	return allocator->front_end || !is_heapdev(allocator) || !is_simulated();
 }
 
 static void add_case(const struct alloc_work *work,
@@ -210,7 +226,14 @@ static void add_cases(const struct alloc_work *works)
 int alloc_main(struct bench_subject *subject, const struct alloc_work *works,
 	       int argc, char **argv)
 {
+	static char simulated_name[64];
+
 	add_cases(works);
 	subject->cases = cases;
+	if (is_simulated()) {
+		snprintf(simulated_name, sizeof(simulated_name), "%s simulated",
+			 subject->name);
+		subject->name = simulated_name;
+	}
 	return bench_main(subject, argc, argv);
 }

@@ -2,6 +2,9 @@
 /*
  * Cases that are done by workers (alloc_worker.c): each work with each allocator,
  * in a process of its own. A case is called "WORK/ALLOCATOR".
+ *
+ * With BENCH_SIMULATED=1 in the environment the heaps are those of simulated.c,
+ * and the subject is called so.
  */
 #ifndef BENCH_ALLOC_RUN_H
 #define BENCH_ALLOC_RUN_H
