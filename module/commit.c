@@ -446,6 +446,11 @@ int ph_decommit_now(struct ph_region *region, unsigned long first,
 		    unsigned long nr)
 {
 	ph_decommit_range(region, first, first + nr);
+	/* What stays, being of a huge page that cannot go, is zero again as well. */
+	if (region->heap->huge)
+		ph_content_zero(region,
+				region->blocks.base + (first << PAGE_SHIFT),
+				nr << PAGE_SHIFT);
 	return 0;
 }
 

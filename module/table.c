@@ -39,6 +39,9 @@ int ph_table_check(struct ph_region *region, unsigned long first,
 	unsigned long index;
 
 	lockdep_assert_held(&heap->lock);
+	/* Tables would be in the way of huge pages, and these in that of tables. */
+	if (heap->huge)
+		return 0;
 	/* Every heap has a first page, which is not worth it. */
 	if (!(heap->flags & PRIVHEAP_CREATE_F_BACKED) && end == 1)
 		return 0;

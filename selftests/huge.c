@@ -345,6 +345,37 @@ TEST_F(huge, part_freed_while_pinned)
 	EXPECT_TRUE(pattern_check(self->halves[1], HUGE_BYTES / 2, 2));
 }
 
+/* What the program decommits is zero when it commits it again, even so. */
+TEST_F(huge, part_decommitted_while_pinned)
+{
+	struct iovec range = { self->halves[1], self->page };
+	int ends[2];
+
+	ASSERT_EQ(0, pipe(ends));
+	memset(self->halves[0], 1, HUGE_BYTES);
+	ASSERT_EQ((ssize_t)self->page, vmsplice(ends[1], &range, 1, 0));
+	EXPECT_EQ(64 * KIB,
+		  heap_decommit(&self->heap, self->halves[0], 64 * KIB));
+	expect_state(_metadata, self, 0, HUGE_BYTES);
+	EXPECT_EQ(64 * KIB, heap_commit(&self->heap, self->halves[0], 64 * KIB));
+	EXPECT_TRUE(all_bytes(self->halves[0], 64 * KIB, 0));
+	EXPECT_TRUE(all_bytes(self->halves[0] + 64 * KIB, HUGE_BYTES - 64 * KIB, 1));
+	expect_state(_metadata, self, 0, HUGE_BYTES);
+}
+
+TEST_F(huge, part_decommitted)
+{
+	memset(self->halves[0], 1, HUGE_BYTES);
+	EXPECT_EQ(64 * KIB,
+		  heap_decommit(&self->heap, self->halves[0], 64 * KIB));
+	expect_state(_metadata, self, -64L * KIB, HUGE_BYTES - 64 * KIB);
+	EXPECT_EQ(SIGSEGV, touch_read(self->halves[0]));
+	EXPECT_TRUE(all_bytes(self->halves[0] + 64 * KIB, HUGE_BYTES - 64 * KIB, 1));
+	EXPECT_EQ(64 * KIB, heap_commit(&self->heap, self->halves[0], 64 * KIB));
+	EXPECT_TRUE(all_bytes(self->halves[0], 64 * KIB, 0));
+	expect_state(_metadata, self, 0, HUGE_BYTES);
+}
+
 TEST_F(huge, reset_gives_all_back)
 {
 	char *block;
