@@ -84,45 +84,64 @@ static void ph_idle_forget_locked(struct ph_chunk *chunk, struct ph_part part)
 }
 
 /*
- * Leaves what is resident of a part committed, as idle pages; decommits the rest.
- * Returns how many pages these were. None of them is mapped: nobody has touched
- * them, and from here on a touch does not make them resident.
+ * Leaves what is resident of a part committed, as idle pages, until there are *@nr
+ * of these; @part then ends in front of the next one. Decommits the others. Returns
+ * how many these were. None of them is mapped: nobody has touched them, and from
+ * here on a touch does not make them resident.
  */
-static unsigned int ph_idle_keep_part(struct ph_chunk *chunk, struct ph_part part)
+static unsigned int ph_idle_keep_part(struct ph_chunk *chunk,
+				      struct ph_part *part, unsigned long *nr)
 {
-	unsigned int i = part.lo, nr_gone = 0;
+	unsigned int i = part->lo, nr_gone = 0;
 
 	mutex_lock(&chunk->lock);
-	for_each_set_bit_from(i, chunk->committed, part.hi) {
-		if (chunk->pages[i]) {
-			if (!__test_and_set_bit(i, chunk->idle))
-				chunk->heap->nr_idle++;
-		} else {
+	for_each_set_bit_from(i, chunk->committed, part->hi) {
+		if (!chunk->pages[i]) {
 			__clear_bit(i, chunk->committed);
 			__clear_bit(i, chunk->zero);
 			nr_gone++;
+			continue;
 		}
+		if (!*nr) {
+			part->hi = i;
+			break;
+		}
+		--*nr;
+		if (!__test_and_set_bit(i, chunk->idle))
+			chunk->heap->nr_idle++;
 	}
 	mutex_unlock(&chunk->lock);
 	ph_chunk_trim(chunk);
 	return nr_gone;
 }
 
-/* The pages [@first, @end) hold no block any more; keeps what is resident. */
-static void ph_idle_keep(struct ph_region *region, unsigned long first,
-			 unsigned long end)
+/*
+ * The pages [@first, @end) hold no block any more; keeps up to @nr of those that are
+ * resident. Returns the next resident one, from which on nothing was done, or @end.
+ * Faults make pages resident meanwhile, so that counting and keeping must be one.
+ */
+static unsigned long ph_idle_keep(struct ph_region *region, unsigned long first,
+				  unsigned long end, unsigned long nr)
 {
 	unsigned long index, nr_gone = 0;
 	struct ph_chunk *chunk;
+	struct ph_part part;
+	unsigned int hi;
 
 	ph_for_each_chunk(region, index, chunk, first, end) {
 		if (!chunk->pages)
 			continue;
-		nr_gone += ph_idle_keep_part(chunk,
-					     ph_chunk_part(index, first, end));
+		part = ph_chunk_part(index, first, end);
+		hi = part.hi;
+		nr_gone += ph_idle_keep_part(chunk, &part, &nr);
+		if (part.hi < hi) {
+			end = index * PH_CHUNK_PAGES + part.hi;
+			break;
+		}
 		cond_resched();
 	}
 	ph_limit_uncharge(region->heap, nr_gone);
+	return end;
 }
 
 /*
@@ -135,12 +154,12 @@ static void ph_commit_split(struct ph_region *region, unsigned long *first,
 	unsigned long edge = min(round_up(*first, PH_CHUNK_PAGES), *end);
 
 	if (*first < edge && !ph_chunk_split(region, *first, edge)) {
-		ph_idle_keep(region, *first, edge);
+		ph_idle_keep(region, *first, edge, ULONG_MAX);
 		*first = edge;
 	}
 	edge = max(round_down(*end, PH_CHUNK_PAGES), *first);
 	if (edge < *end && !ph_chunk_split(region, edge, *end)) {
-		ph_idle_keep(region, edge, *end);
+		ph_idle_keep(region, edge, *end, ULONG_MAX);
 		*end = edge;
 	}
 }
@@ -428,7 +447,7 @@ void ph_decommit_pages(struct ph_region *region, unsigned long first,
 	if (first >= end)
 		return;
 	if (heap->nr_idle + (end - first) <= heap->max_idle)
-		ph_idle_keep(region, first, end);
+		ph_idle_keep(region, first, end, end - first);
 	else
 		ph_decommit_range(region, first, end);
 }
@@ -454,30 +473,6 @@ int ph_decommit_now(struct ph_region *region, unsigned long first,
 	return 0;
 }
 
-/* The page in front of which @nr of the pages from @first on are resident. */
-static unsigned long ph_commit_seek(struct ph_region *region,
-				    unsigned long first, unsigned long nr)
-{
-	unsigned long index, end = region->blocks.nr_pages;
-	struct ph_chunk *chunk;
-	struct ph_part part;
-
-	if (first == end)
-		return end;
-	ph_for_each_chunk(region, index, chunk, first, end) {
-		if (!chunk->pages)
-			continue;
-		part = ph_chunk_part(index, first, end);
-		for (; part.lo < part.hi; part.lo++) {
-			if (!READ_ONCE(chunk->pages[part.lo]))
-				continue;
-			if (!nr--)
-				return index * PH_CHUNK_PAGES + part.lo;
-		}
-	}
-	return end;
-}
-
 /**
  * ph_commit_reset - take the pages of a heap away whose blocks are gone
  * @heap: a live heap
@@ -488,7 +483,7 @@ static unsigned long ph_commit_seek(struct ph_region *region,
  */
 void ph_commit_reset(struct ph_heap *heap, unsigned long nr_keep)
 {
-	unsigned long first, border, end, nr_left;
+	unsigned long first, end, nr_left;
 	struct ph_region *region;
 
 	lockdep_assert_held(&heap->lock);
@@ -497,13 +492,11 @@ void ph_commit_reset(struct ph_heap *heap, unsigned long nr_keep)
 	list_for_each_entry(region, &heap->regions, node) {
 		first = region->nr_kept_pages;
 		end = region->blocks.nr_pages;
-		/* Faults make pages resident meanwhile: there may be more. */
 		nr_left = nr_keep - min(nr_keep, heap->nr_idle);
-		border = nr_left ? ph_commit_seek(region, first, nr_left) : first;
-		if (first < border)
-			ph_idle_keep(region, first, border);
-		if (border < end)
-			ph_decommit_range(region, border, end);
+		if (nr_left && first < end)
+			first = ph_idle_keep(region, first, end, nr_left);
+		if (first < end)
+			ph_decommit_range(region, first, end);
 	}
 }
 
