@@ -299,3 +299,57 @@ int hd_backend_describe(uint64_t id, const void *address,
 	};
 	return 0;
 }
+
+int hd_backend_take(uint64_t id, size_t nr_pages, uintptr_t *base, bool *near,
+		    DWORD *scopes)
+{
+	uint64_t span;
+	struct privheap_take arg = {
+		.size = sizeof(arg),
+		.heap = id,
+		.spans = (uintptr_t)&span,
+		.nr_spans = 1,
+		.nr_pages = nr_pages,
+	};
+	int err = hd_device_call(PRIVHEAP_IOC_TAKE, &arg);
+
+	if (err)
+		return err;
+	*base = span;
+	*near = arg.out_state & PRIVHEAP_TAKE_S_NEAR;
+	if (arg.out_notice)
+		*scopes = arg.out_notice;
+	return 0;
+}
+
+void hd_backend_give(uint64_t id, const uintptr_t *bases, unsigned int nr)
+{
+	struct privheap_batch_entry entries[16] = { 0 };
+	struct privheap_batch arg = {
+		.size = sizeof(arg),
+		.heap = id,
+		.entries = (uintptr_t)entries,
+		.nr_entries = nr,
+		.op = PRIVHEAP_BATCH_GIVE,
+	};
+	unsigned int i;
+
+	for (i = 0; i < nr; i++)
+		entries[i].addr = bases[i];
+	/* A signal may end the call early. */
+	while (arg.nr_entries && !hd_device_call(PRIVHEAP_IOC_BATCH, &arg)) {
+		arg.entries += arg.out_nr_done * sizeof(*entries);
+		arg.nr_entries -= arg.out_nr_done;
+	}
+}
+
+int hd_backend_count(uint64_t id, const struct privheap_counters *counters)
+{
+	struct privheap_count arg = {
+		.size = sizeof(arg),
+		.heap = id,
+		.counters = (uintptr_t)counters,
+	};
+
+	return hd_device_call(PRIVHEAP_IOC_COUNT, &arg);
+}

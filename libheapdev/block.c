@@ -3,8 +3,9 @@
  * Blocks: the Win32 calls on top of the kernel's.
  */
 #include <errno.h>
+#include <string.h>
 
-#include "internal.h"
+#include "frontend.h"
 
 /* A call that may raise fails; the heap's lock is not held any more. */
 static LPVOID fail(DWORD flags, DWORD error, SIZE_T bytes, void *caller)
@@ -44,6 +45,60 @@ static int check_block_size(const struct hd_ref *ref, SIZE_T bytes)
 	return bytes > HD_FIXED_BLOCK_MAX_BYTES ? -ENOSPC : 0;
 }
 
+/* Would there be room if the front end gave back what it keeps? */
+static bool is_for_want_of_room(int err)
+{
+	return err == -ENOSPC || err == -EDQUOT || err == -ENOMEM;
+}
+
+static int alloc(const struct hd_ref *ref, uint32_t flags, size_t bytes,
+		 void **block, DWORD *scopes)
+{
+	int err;
+
+	if (hd_front_alloc_slow(ref, bytes, block, scopes)) {
+		if (flags & PRIVHEAP_ALLOC_F_ZERO)
+			memset(*block, 0, bytes);
+		return 0;
+	}
+	err = hd_backend_alloc(ref->id, flags, bytes, block, scopes);
+	if (is_for_want_of_room(err) && hd_front_make_room(ref, err))
+		err = hd_backend_alloc(ref->id, flags, bytes, block, scopes);
+	return err;
+}
+
+/* Resizes a block of the front end. */
+static int resize_in_front(const struct hd_ref *ref, uint32_t flags,
+			   void **block, size_t old_bytes, size_t bytes,
+			   DWORD *scopes)
+{
+	uint32_t alloc_flags = flags & PRIVHEAP_REALLOC_F_GRACE ?
+			       PRIVHEAP_ALLOC_F_GRACE : 0;
+	void *moved;
+	int err;
+
+	if (!hd_front_resize(ref, *block, old_bytes, bytes)) {
+		if (flags & PRIVHEAP_REALLOC_F_IN_PLACE)
+			return -ENOSPC;
+		err = alloc(ref, alloc_flags, bytes, &moved, scopes);
+		if (err)
+			return err;
+		memcpy(moved, *block, old_bytes < bytes ? old_bytes : bytes);
+		hd_front_free_slow(ref, *block);
+		*block = moved;
+	}
+	if (flags & PRIVHEAP_REALLOC_F_ZERO && bytes > old_bytes)
+		memset((char *)*block + old_bytes, 0, bytes - old_bytes);
+	return 0;
+}
+
+static int find_size(const struct hd_ref *ref, const void *block, size_t *bytes)
+{
+	if (hd_front_size(ref, block, bytes))
+		return 0;
+	return hd_backend_size(ref->id, block, bytes);
+}
+
 static int resize(const struct hd_ref *ref, uint32_t flags, void **block,
 		  size_t bytes, DWORD *scopes)
 {
@@ -51,44 +106,68 @@ static int resize(const struct hd_ref *ref, uint32_t flags, void **block,
 	size_t old_bytes;
 	int err;
 
-	if (!size_err)
-		return hd_backend_realloc(ref->id, flags, block, bytes, scopes);
-	/* That there is no such block counts for more. */
-	err = hd_backend_size(ref->id, *block, &old_bytes);
-	return err ? err : size_err;
+	/* That there is no such block counts for more than the size. */
+	if (size_err) {
+		err = find_size(ref, *block, &old_bytes);
+		return err ? err : size_err;
+	}
+	if (hd_front_size(ref, *block, &old_bytes))
+		return resize_in_front(ref, flags, block, old_bytes, bytes,
+				       scopes);
+	err = hd_backend_realloc(ref->id, flags, block, bytes, scopes);
+	if (is_for_want_of_room(err) && hd_front_make_room(ref, err))
+		err = hd_backend_realloc(ref->id, flags, block, bytes, scopes);
+	return err;
 }
 
-LPVOID WINAPI HeapAlloc(HANDLE hHeap, DWORD dwFlags, SIZE_T dwBytes)
+static uint32_t alloc_flags(DWORD flags)
+{
+	uint32_t wanted = 0;
+
+	if (flags & HEAP_ZERO_MEMORY)
+		wanted |= PRIVHEAP_ALLOC_F_ZERO;
+	if (hd_limit_grace(flags))
+		wanted |= PRIVHEAP_ALLOC_F_GRACE;
+	return wanted;
+}
+
+/* What the calling thread has no free slot for. */
+static __attribute__((__noinline__)) void *
+alloc_slow(HANDLE heap, DWORD flags, size_t bytes, void *caller)
 {
 	struct hd_notice notice = { .scopes = 0 };
-	uint32_t flags = 0;
 	struct hd_ref ref;
 	void *block;
 	int err;
 
-	if (!enter(&ref, __func__, hHeap, dwFlags))
-		return fail(dwFlags, ERROR_INVALID_HANDLE, dwBytes,
-			    __builtin_return_address(0));
-	if (dwFlags & HEAP_ZERO_MEMORY)
-		flags |= PRIVHEAP_ALLOC_F_ZERO;
-	if (hd_limit_grace(dwFlags))
-		flags |= PRIVHEAP_ALLOC_F_GRACE;
-	err = check_block_size(&ref, dwBytes);
+	if (!enter(&ref, "HeapAlloc", heap, flags))
+		return fail(flags, ERROR_INVALID_HANDLE, bytes, caller);
+	err = check_block_size(&ref, bytes);
 	if (!err && hd_heap_is_debug(&ref))
-		err = hd_debug_alloc(&ref, dwFlags, dwBytes,
-				     __builtin_return_address(0), &block,
+		err = hd_debug_alloc(&ref, flags, bytes, caller, &block,
 				     &notice.scopes);
 	else if (!err)
-		err = hd_backend_alloc(ref.id, flags, dwBytes, &block,
-				       &notice.scopes);
+		err = alloc(&ref, alloc_flags(flags), bytes, &block,
+			    &notice.scopes);
 	if (notice.scopes)
 		hd_limit_crossed(ref.heap, &notice);
 	hd_heap_leave(&ref);
 	if (err)
-		return fail(ref.flags, hd_error_from_call(err), dwBytes,
-			    __builtin_return_address(0));
+		return fail(ref.flags, hd_error_from_call(err), bytes, caller);
 	if (notice.scopes)
-		hd_limit_tell(hHeap, &notice);
+		hd_limit_tell(heap, &notice);
+	return block;
+}
+
+LPVOID WINAPI HeapAlloc(HANDLE hHeap, DWORD dwFlags, SIZE_T dwBytes)
+{
+	void *block = hd_front_alloc(hHeap, dwBytes);
+
+	if (hd_unlikely(!block))
+		return alloc_slow(hHeap, dwFlags, dwBytes,
+				  __builtin_return_address(0));
+	if (hd_unlikely(dwFlags & HEAP_ZERO_MEMORY))
+		memset(block, 0, dwBytes);
 	return block;
 }
 
@@ -132,23 +211,30 @@ LPVOID WINAPI HeapReAlloc(HANDLE hHeap, DWORD dwFlags, LPVOID lpMem,
 	return block;
 }
 
-BOOL WINAPI HeapFree(HANDLE hHeap, DWORD dwFlags, LPVOID lpMem)
+static __attribute__((__noinline__)) BOOL free_slow(HANDLE heap, DWORD flags,
+						    void *block, void *caller)
 {
 	struct hd_ref ref;
-	int err;
+	int err = 0;
 
-	if (!lpMem)
+	if (!block)
 		return TRUE;
-	if (!enter(&ref, __func__, hHeap, dwFlags))
+	if (!enter(&ref, "HeapFree", heap, flags))
 		return hd_error_fail(ERROR_INVALID_HANDLE);
 	if (hd_heap_is_debug(&ref))
-		err = hd_debug_free(&ref, lpMem, __builtin_return_address(0));
-	else
-		err = hd_backend_free(ref.id, lpMem);
+		err = hd_debug_free(&ref, block, caller);
+	else if (!hd_front_free_slow(&ref, block))
+		err = hd_backend_free(ref.id, block);
 	hd_heap_leave(&ref);
 	if (err)
-		return hd_error_fail(block_error(err, __func__, hHeap, lpMem));
+		return hd_error_fail(block_error(err, "HeapFree", heap, block));
 	return TRUE;
+}
+
+BOOL WINAPI HeapFree(HANDLE hHeap, DWORD dwFlags, LPVOID lpMem)
+{
+	return hd_likely(hd_front_free(hHeap, lpMem)) ||
+	       free_slow(hHeap, dwFlags, lpMem, __builtin_return_address(0));
 }
 
 SIZE_T WINAPI HeapSize(HANDLE hHeap, DWORD dwFlags, LPCVOID lpMem)
@@ -164,7 +250,7 @@ SIZE_T WINAPI HeapSize(HANDLE hHeap, DWORD dwFlags, LPCVOID lpMem)
 	if (hd_heap_is_debug(&ref))
 		err = hd_debug_size(&ref, lpMem, &bytes);
 	else
-		err = hd_backend_size(ref.id, lpMem, &bytes);
+		err = find_size(&ref, lpMem, &bytes);
 	hd_heap_leave(&ref);
 	if (err) {
 		SetLastError(block_error(err, __func__, hHeap, lpMem));
@@ -179,7 +265,7 @@ static bool block_is_live(const struct hd_ref *ref, const void *block)
 
 	if (hd_heap_is_debug(ref))
 		return hd_debug_validate(ref, block);
-	return !hd_backend_size(ref->id, block, &bytes);
+	return !find_size(ref, block, &bytes);
 }
 
 static bool heap_is_sound(const struct hd_ref *ref)
@@ -188,7 +274,8 @@ static bool heap_is_sound(const struct hd_ref *ref)
 
 	if (hd_backend_stat(ref->id, &usage) || usage.dead)
 		return false;
-	return !hd_heap_is_debug(ref) || hd_debug_validate(ref, NULL);
+	return hd_heap_is_debug(ref) ? hd_debug_validate(ref, NULL) :
+				       hd_front_is_sound(ref);
 }
 
 BOOL WINAPI HeapValidate(HANDLE hHeap, DWORD dwFlags, LPCVOID lpMem)

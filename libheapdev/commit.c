@@ -60,7 +60,7 @@ BOOL HeapdevReset(HANDLE heap, SIZE_T keep_bytes)
 	if (hd_heap_is_debug(&ref))
 		err = reset_debug(&ref, caller);
 	else
-		err = hd_backend_reset(ref.id, keep_bytes);
+		err = hd_front_reset_heap(&ref, keep_bytes);
 	hd_heap_leave(&ref);
 	return !err || hd_error_fail(hd_error_from_call(err));
 }

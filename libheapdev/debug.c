@@ -265,8 +265,10 @@ static bool owns(struct hd_heap *heap, void *arg)
 	struct hd_description found;
 	struct owner *owner = arg;
 
-	if (!id || heap == owner->not_this ||
-	    hd_backend_describe(id, owner->address, &found) || !found.block)
+	if (!id || heap == owner->not_this)
+		return false;
+	if (!hd_front_has_block(heap, owner->address) &&
+	    (hd_backend_describe(id, owner->address, &found) || !found.block))
 		return false;
 	owner->handle = heap->handle;
 	return true;

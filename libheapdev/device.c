@@ -97,6 +97,7 @@ static int open_locked(void)
 	}
 	hd_corruption_init();
 	hd_debug_init();
+	hd_front_init();
 	atomic_store_explicit(&device_fd, fd, memory_order_release);
 	return 0;
 }

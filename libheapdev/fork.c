@@ -13,6 +13,7 @@ static int register_err;
 static void prepare(void)
 {
 	hd_heap_fork_prepare();
+	hd_front_fork_prepare();
 	hd_device_fork_prepare();
 	hd_exception_fork_prepare();
 }
@@ -21,6 +22,7 @@ static void parent(void)
 {
 	hd_exception_fork_parent();
 	hd_device_fork_parent();
+	hd_front_fork_parent();
 	hd_heap_fork_parent();
 }
 
@@ -28,6 +30,7 @@ static void child(void)
 {
 	hd_exception_fork_child();
 	hd_device_fork_child();
+	hd_front_fork_child();
 	hd_heap_fork_child();
 }
 

@@ -74,6 +74,7 @@ static struct hd_heap *object_new_locked(HANDLE handle)
 	heap->handle = handle;
 	hd_lock_init(&heap->lock, false);
 	hd_lock_init(&heap->debug_lock, true);
+	hd_front_reset(&heap->front);
 	heap->next_object = atomic_load(&first_object);
 	atomic_store(&first_object, heap);
 	return heap;
@@ -197,6 +198,8 @@ static int publish_locked(struct hd_heap *heap, uint64_t id,
 	atomic_store_explicit(&heap->flags, wish->flags, memory_order_relaxed);
 	atomic_store_explicit(&heap->compatibility, 0, memory_order_relaxed);
 	heap->soft_callback = NULL;
+	hd_front_begin_heap(heap, wish->max_bytes, wish->options &&
+			    wish->options->Flags & HEAPDEV_CREATE_SECRET);
 	list_add_locked(heap);
 	/* Pairs with the load in hd_heap_enter(). */
 	atomic_store_explicit(&heap->id, id, memory_order_release);
@@ -220,8 +223,10 @@ static int publish(HANDLE handle, uint64_t id, const struct wish *wish,
 	heap = get_object_locked(handle);
 	if (heap) {
 		*buried = atomic_exchange(&heap->id, 0);
-		if (*buried)
+		if (*buried) {
 			list_del_locked(heap);
+			hd_front_end_heap(heap);
+		}
 		err = publish_locked(heap, id, wish);
 	}
 	pthread_mutex_unlock(&registry_mutex);
@@ -457,8 +462,10 @@ BOOL WINAPI HeapDestroy(HANDLE hHeap)
 		return hd_error_fail(ERROR_INVALID_HANDLE);
 	}
 	mine = retire(ref.heap, ref.id);
-	if (mine)
+	if (mine) {
+		hd_front_end_heap(ref.heap);
 		err = hd_backend_destroy(ref.id);
+	}
 	/* The program may have locked it, too; that ends with the heap. */
 	if (!(ref.flags & HEAP_NO_SERIALIZE))
 		hd_lock_release_all(ref.lock);
@@ -542,6 +549,7 @@ void hd_heap_fork_child(void)
 		atomic_store_explicit(&heap->id, 0, memory_order_relaxed);
 		hd_lock_reset(&heap->lock);
 		hd_lock_reset(&heap->debug_lock);
+		hd_front_reset(&heap->front);
 	}
 	first_heap = NULL;
 	last_heap = NULL;

@@ -31,14 +31,14 @@ static bool count_block(struct census *census,
 	       FRONT_END_MIN_BLOCKS;
 }
 
-static bool has_many_blocks_of_a_class(uint64_t id)
+static bool has_many_blocks_of_a_class(const struct hd_ref *ref)
 {
 	struct privheap_entry entries[64] = { 0 };
 	struct privheap_entry last = { 0 };
 	struct census census = { 0 };
 	int i, count;
 
-	while ((count = hd_backend_walk(id, &last, entries, 64)) > 0) {
+	while ((count = hd_front_walk(ref, &last, entries, 64)) > 0) {
 		for (i = 0; i < count; i++)
 			if (count_block(&census, &entries[i]))
 				return true;
@@ -62,7 +62,7 @@ static ULONG update_compatibility(const struct hd_ref *ref)
 	ULONG value = atomic_load(&ref->heap->compatibility);
 
 	if (value == COMPATIBILITY_STANDARD && may_have_front_end(ref) &&
-	    has_many_blocks_of_a_class(ref->id)) {
+	    has_many_blocks_of_a_class(ref)) {
 		value = COMPATIBILITY_FRONT_END;
 		atomic_store(&ref->heap->compatibility, value);
 	}
@@ -163,6 +163,7 @@ static void compact(HANDLE handle)
 
 	if (!hd_heap_enter(&ref, handle, 0))
 		return;
+	hd_front_trim(&ref, true);
 	hd_backend_compact(ref.id, &bytes);
 	hd_heap_leave(&ref);
 }
@@ -230,7 +231,7 @@ BOOL WINAPI HeapSummary(HANDLE hHeap, DWORD dwFlags, LPHEAP_SUMMARY lpSummary)
 	if (dwFlags || !lpSummary || lpSummary->cb != sizeof(*lpSummary))
 		err = -EINVAL;
 	else
-		err = hd_backend_stat(ref.id, &usage);
+		err = hd_front_stat(&ref, &usage);
 	/* To the kernel, blocks of a debug heap are longer, and more of them. */
 	if (!err && hd_heap_is_debug(&ref))
 		usage.allocated_bytes = hd_debug_allocated_bytes(&ref);

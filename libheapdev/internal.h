@@ -14,6 +14,8 @@
  *	`- hd_heap.lock			the heap's own lock, recursive; may be
  *	   |				held by the program between calls
  *	   `- registry_mutex (heap.c)	list of heaps, objects
+ *	   |  `- hd_front.mutex		a heap's spans and caches
+ *	   |     `- arena_mutex (frontend.c)	memory of spans and caches
  *	   `- device_mutex (device.c)	opening of the device
  *	handler_mutex (exception.c)	table of handlers; innermost
  *
@@ -97,6 +99,12 @@ int hd_backend_free(uint64_t id, void *block);
 int hd_backend_size(uint64_t id, const void *block, size_t *bytes);
 int hd_backend_compact(uint64_t id, uint64_t *largest_free_bytes);
 
+/* One span of @nr_pages; @near says whether a limit is. */
+int hd_backend_take(uint64_t id, size_t nr_pages, uintptr_t *base, bool *near,
+		    DWORD *scopes);
+void hd_backend_give(uint64_t id, const uintptr_t *bases, unsigned int nr);
+int hd_backend_count(uint64_t id, const struct privheap_counters *counters);
+
 /**
  * hd_backend_walk() - the next entries of a heap
  * @id: the heap
@@ -160,6 +168,33 @@ void hd_lock_init(struct hd_lock *lock, bool robust);
 /* Only in a forked child, where no other thread can hold it. */
 void hd_lock_reset(struct hd_lock *lock);
 
+/* frontend.c */
+
+#define HD_NR_FRONT_CLASSES	64
+
+struct hd_span;
+struct hd_cache;
+
+/*
+ * The front end of a heap. All bytes zero is one that has nothing. What no other
+ * rule is given for, (mutex) protects.
+ */
+struct hd_front {
+	pthread_mutex_t mutex;
+	struct hd_cache *caches;
+	bool off;			/* not for this heap; as its flags */
+	bool shared;			/* more than one thread has used it */
+	bool locked;			/* closed by hd_front_close(); (lock) */
+	bool near;			/* a limit is */
+	unsigned int nr_closers;
+	struct hd_span *spans;		/* all */
+	struct hd_span *empty;		/* without a block */
+	struct hd_span *partial[HD_NR_FRONT_CLASSES];	/* with a free slot */
+	size_t class_bytes[HD_NR_FRONT_CLASSES];
+	size_t span_bytes;
+	size_t empty_bytes;
+};
+
 /* heap.c */
 
 /*
@@ -179,6 +214,7 @@ struct hd_heap {
 	struct hd_lock debug_lock;	/* of a debug heap; robust */
 	HEAPDEV_SOFT_CALLBACK soft_callback;	/* NULL: none (lock) */
 	void *soft_context;		/* for it (lock) */
+	struct hd_front front;
 	struct hd_heap *next, *prev;	/* list of heaps (registry_mutex) */
 	struct hd_heap *next_object;	/* all objects (constant) */
 };
@@ -216,6 +252,68 @@ bool hd_heap_enter(struct hd_ref *ref, HANDLE handle, DWORD flags);
  * @ref: the heap
  */
 void hd_heap_leave(struct hd_ref *ref);
+
+/* May a heap have a front end at all? Before it is published. */
+void hd_front_begin_heap(struct hd_heap *heap, SIZE_T max_bytes, bool secret);
+
+/* frontend.c: what works on a heap that a call has entered */
+
+/* What the environment says; before the first heap. */
+void hd_front_init(void);
+
+/* Each answers false if it is not for the front end: then the kernel is asked. */
+bool hd_front_alloc_slow(const struct hd_ref *ref, size_t bytes, void **block,
+			 DWORD *scopes);
+bool hd_front_free_slow(const struct hd_ref *ref, void *block);
+bool hd_front_size(const struct hd_ref *ref, const void *block, size_t *bytes);
+bool hd_front_resize(const struct hd_ref *ref, void *block, size_t old_bytes,
+		     size_t bytes);
+
+/**
+ * hd_front_trim() - give empty spans back
+ * @ref: the heap
+ * @caches: all of them, and first what the caches hold; otherwise those that are
+ *	too many
+ *
+ * Return: true if there were any.
+ */
+bool hd_front_trim(const struct hd_ref *ref, bool caches);
+
+/**
+ * hd_front_make_room() - give back all that is kept without need
+ * @ref: a heap on which a call failed for want of room
+ * @err: as
+ *
+ * Other heaps of the process count to some of the limits, so they give back, too;
+ * not those that somebody has locked.
+ *
+ * Return: true if there was anything: the call is worth another try.
+ */
+bool hd_front_make_room(const struct hd_ref *ref, int err);
+
+/* As the functions of backend.c, with what the front end knows. */
+int hd_front_walk(const struct hd_ref *ref, const struct privheap_entry *after,
+		  struct privheap_entry *entries, unsigned int nr_entries);
+int hd_front_stat(const struct hd_ref *ref, struct hd_usage *usage);
+int hd_front_reset_heap(const struct hd_ref *ref, size_t keep_bytes);
+size_t hd_front_largest_free(const struct hd_ref *ref);
+bool hd_front_is_sound(const struct hd_ref *ref);
+
+/* Does a block of the heap's front end start here? Any context, without a lock. */
+bool hd_front_has_block(const struct hd_heap *heap, const void *address);
+
+/* From now on all calls come to the heap's lock, which the caller holds. */
+void hd_front_close(const struct hd_ref *ref);
+/* The mirror; nothing if hd_front_close() was not called. */
+void hd_front_open(const struct hd_ref *ref);
+
+/* The heap is nobody's any more, but its memory is there. */
+void hd_front_end_heap(struct hd_heap *heap);
+
+void hd_front_reset(struct hd_front *front);
+void hd_front_fork_prepare(void);
+void hd_front_fork_parent(void);
+void hd_front_fork_child(void);
 
 /**
  * hd_heap_for_each() - call a function for every heap

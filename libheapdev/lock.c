@@ -87,8 +87,11 @@ BOOL WINAPI HeapLock(HANDLE hHeap)
 {
 	struct hd_ref ref;
 
-	return hd_heap_enter(&ref, hHeap, 0) ||
-	       hd_error_fail(ERROR_INVALID_HANDLE);
+	if (!hd_heap_enter(&ref, hHeap, 0))
+		return hd_error_fail(ERROR_INVALID_HANDLE);
+	if (!(ref.heap_flags & HEAP_NO_SERIALIZE))
+		hd_front_close(&ref);
+	return TRUE;
 }
 
 BOOL WINAPI HeapUnlock(HANDLE hHeap)
@@ -102,6 +105,8 @@ BOOL WINAPI HeapUnlock(HANDLE hHeap)
 		return TRUE;
 	if (!hd_lock_owned(ref.lock))
 		return hd_error_fail(ERROR_NOT_OWNER);
+	if (ref.lock->depth == 1)
+		hd_front_open(&ref);
 	hd_lock_release(ref.lock);
 	return TRUE;
 }

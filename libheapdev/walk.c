@@ -93,7 +93,7 @@ static int step(const struct hd_ref *ref, struct privheap_entry *entry)
 	int count;
 
 	if (!hd_heap_is_debug(ref))
-		return hd_backend_walk(ref->id, entry, entry, 1);
+		return hd_front_walk(ref, entry, entry, 1);
 	if (!hd_debug_resume(ref, entry))
 		return -ENOENT;
 	count = hd_backend_walk(ref->id, entry, entry, 1);
@@ -127,14 +127,19 @@ SIZE_T WINAPI HeapCompact(HANDLE hHeap, DWORD dwFlags)
 {
 	uint64_t largest_free_bytes;
 	struct hd_ref ref;
+	size_t in_spans;
 	int err;
 
 	if (!hd_heap_enter(&ref, hHeap, dwFlags))
 		return hd_error_fail(ERROR_INVALID_HANDLE);
+	hd_front_trim(&ref, true);
+	in_spans = hd_front_largest_free(&ref);
 	err = hd_backend_compact(ref.id, &largest_free_bytes);
 	hd_heap_leave(&ref);
 	if (err)
 		return hd_error_fail(hd_error_from_call(err));
+	if (largest_free_bytes < in_spans)
+		largest_free_bytes = in_spans;
 	if (!largest_free_bytes)
 		SetLastError(NO_ERROR);
 	return largest_free_bytes;

@@ -1,0 +1,283 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * The front end's objects, and what HeapAlloc() and HeapFree() do when nothing is in
+ * the way; frontend.c tells the rest.
+ */
+#ifndef LIBHEAPDEV_FRONTEND_H
+#define LIBHEAPDEV_FRONTEND_H
+
+#include "internal.h"
+
+/* The largest block that the front end serves. */
+#define HD_FRONT_MAX_BYTES	16384UL
+/* Sizes up to this find their class in a table. */
+#define HD_FRONT_TABLE_BYTES	1024UL
+/* 16-byte steps to 128, then eight classes a doubling. */
+#define HD_NR_CLASSES		64
+
+/* The table of pages has a place for each 4 KiB, whatever a page is. */
+#define HD_MAP_SHIFT		12
+#define HD_MAP_LEAF_BITS	16
+#define HD_MAP_DIRECTORY_SLOTS	(1U << 19)	/* addresses of 47 bits */
+
+/**
+ * struct hd_span - pages of one heap that are cut into slots of one class
+ * @base: address of the first slot
+ * @handle: the heap's (constant)
+ * @magic: 2^64 / slot_bytes, rounded up: the product with an offset has the number
+ *	of the slot above and, exactly if the offset is a multiple, less than
+ *	itself below (constant)
+ * @nr_slots: how many (constant)
+ * @bin: where the class's bin is in a cache (constant)
+ * @class: size class (constant)
+ * @slot_bytes: length of a slot (constant)
+ * @nr_free: bits that are set in @free (front)
+ * @bytes: length of the span (constant)
+ * @region: of the heap; known once a walk has come by (front)
+ * @next: next span of the list it is on (front)
+ * @prev: the one before (front)
+ * @next_all: next span of the heap, and (front)
+ * @prev_all: the one before (front)
+ * @free: bit n is set when slot n is neither a block nor in a cache (front)
+ * @states: by slot: requested size + 1, or 0 where there is no block
+ */
+struct hd_span {
+	uintptr_t base;
+	HANDLE handle;
+	uint64_t magic;
+	uint32_t nr_slots;
+	uint16_t bin;
+	uint16_t class;
+	uint32_t slot_bytes;
+	uint32_t nr_free;
+	uint32_t region;
+	size_t bytes;
+	struct hd_span *next, *prev;
+	struct hd_span *next_all, *prev_all;
+	uint64_t *free;
+	_Atomic uint16_t states[];
+};
+
+/* A free slot in a cache. */
+struct hd_slot {
+	void *block;
+	_Atomic uint16_t *state;
+};
+
+/**
+ * struct hd_bin - the free slots of a class in a cache
+ * @top: the next one to be used; its block is NULL if there is none
+ * @limit: the last place
+ * @base: the place before the first, whose block is always NULL
+ * @cached_bytes: what the places may hold
+ */
+struct hd_bin {
+	struct hd_slot *top;
+	struct hd_slot *limit;
+	struct hd_slot *base;
+	size_t cached_bytes;
+};
+
+/**
+ * struct hd_cache - what a thread keeps of a heap
+ * @counters: what PRIVHEAP_IOC_COUNT knows. Its key is the heap's handle;
+ *	HD_KEY_CLOSED while the fast path is closed, PRIVHEAP_COUNTERS_DEAD when the
+ *	kernel says so
+ * @busy: a call of the owner is at work without a lock
+ * @shared: other threads have a cache of this heap, too
+ * @dead: the heap has ended (front)
+ * @heap: which heap
+ * @next: next cache of the heap (front)
+ * @next_of_thread: next cache of the owner (owner)
+ * @owned: a thread has it (front)
+ * @budget: bytes that its bins may still grow by
+ * @bins: by class
+ */
+struct hd_cache {
+	struct privheap_counters counters;
+	_Atomic uint8_t busy;
+	uint8_t shared;
+	_Atomic uint8_t dead;
+	struct hd_heap *heap;
+	struct hd_cache *next;
+	struct hd_cache *next_of_thread;
+	bool owned;
+	size_t budget;
+	struct hd_bin bins[HD_NR_CLASSES];
+};
+
+extern struct hd_cache hd_no_cache;
+/* No handle. */
+#define HD_KEY_CLOSED	((uintptr_t)&hd_no_cache)
+
+extern __thread struct hd_cache *hd_last_cache;
+extern uint16_t hd_bin_of_size[HD_FRONT_TABLE_BYTES / 16 + 1];
+extern struct hd_span **hd_map[HD_MAP_DIRECTORY_SLOTS];
+
+struct hd_cache *hd_front_switch(HANDLE handle);
+
+#define hd_likely(x)	__builtin_expect(!!(x), 1)
+#define hd_unlikely(x)	__builtin_expect(!!(x), 0)
+
+/* Which class; bytes are at most HD_FRONT_MAX_BYTES. */
+static inline unsigned int hd_front_class(size_t bytes)
+{
+	unsigned int order;
+
+	if (bytes)
+		bytes--;
+	if (bytes < 128)
+		return bytes / 16;
+	order = 63 - __builtin_clzl(bytes);
+	return 8 + 8 * (order - 7) + ((bytes >> (order - 3)) & 7);
+}
+
+static inline uintptr_t hd_cache_key(const struct hd_cache *cache)
+{
+	return __atomic_load_n(&cache->counters.key, __ATOMIC_RELAXED);
+}
+
+/*
+ * Begins a call without a lock. Who closes a cache takes the key, makes all CPUs
+ * pass a barrier, and waits until nobody is busy; so here the order of program
+ * will do.
+ */
+static inline struct hd_cache *hd_front_begin(HANDLE handle)
+{
+	struct hd_cache *cache = hd_last_cache;
+
+	atomic_store_explicit(&cache->busy, 1, memory_order_relaxed);
+	atomic_signal_fence(memory_order_seq_cst);
+	if (hd_likely(hd_cache_key(cache) == (uintptr_t)handle))
+		return cache;
+	atomic_store_explicit(&cache->busy, 0, memory_order_relaxed);
+	return hd_front_switch(handle);
+}
+
+static inline void hd_front_end(struct hd_cache *cache)
+{
+	atomic_store_explicit(&cache->busy, 0, memory_order_release);
+}
+
+/* The span that an address is in, or NULL. */
+static inline struct hd_span *hd_front_span(const void *block)
+{
+	uintptr_t addr = (uintptr_t)block;
+	uintptr_t index = addr >> (HD_MAP_SHIFT + HD_MAP_LEAF_BITS);
+	struct hd_span **leaf;
+
+	if (hd_unlikely(index >= HD_MAP_DIRECTORY_SLOTS))
+		return NULL;
+	leaf = hd_map[index];
+	if (hd_unlikely(!leaf))
+		return NULL;
+	return leaf[(uint16_t)(addr >> HD_MAP_SHIFT)];
+}
+
+/* The state of the slot that starts at an address; NULL if none does. */
+static inline _Atomic uint16_t *hd_span_state(struct hd_span *span,
+					      const void *block)
+{
+	unsigned __int128 product;
+
+	product = (unsigned __int128)((uintptr_t)block - span->base) *
+		  span->magic;
+	if (hd_unlikely((uint64_t)product >= span->magic ||
+			(uint64_t)(product >> 64) >= span->nr_slots))
+		return NULL;
+	return &span->states[(uint64_t)(product >> 64)];
+}
+
+/**
+ * hd_front_alloc() - allocate a block from the calling thread's cache
+ * @handle: any value
+ * @bytes: requested size
+ *
+ * Return: the block; or NULL if it takes more than that.
+ */
+static inline void *hd_front_alloc(HANDLE handle, size_t bytes)
+{
+	struct hd_cache *cache;
+	struct hd_slot *slot;
+	struct hd_bin *bin;
+	void *block;
+
+	if (hd_unlikely(bytes > HD_FRONT_MAX_BYTES))
+		return NULL;
+	cache = hd_front_begin(handle);
+	if (hd_unlikely(!cache))
+		return NULL;
+	if (hd_likely(bytes <= HD_FRONT_TABLE_BYTES))
+		bin = (void *)((char *)cache + hd_bin_of_size[(bytes + 15) / 16]);
+	else
+		bin = &cache->bins[hd_front_class(bytes)];
+	slot = bin->top;
+	block = slot->block;
+	if (hd_likely(block)) {
+		bin->top = slot - 1;
+		atomic_store_explicit(slot->state, bytes + 1,
+				      memory_order_relaxed);
+		cache->counters.nr_blocks++;
+		cache->counters.allocated_bytes += bytes;
+	}
+	hd_front_end(cache);
+	return block;
+}
+
+/* Takes what was in the slot out: from two threads only one gets it. */
+static inline unsigned int hd_state_take(_Atomic uint16_t *state, bool shared)
+{
+	unsigned int old;
+
+	if (shared)
+		return atomic_exchange_explicit(state, 0, memory_order_acq_rel);
+	old = atomic_load_explicit(state, memory_order_relaxed);
+	atomic_store_explicit(state, 0, memory_order_relaxed);
+	return old;
+}
+
+/**
+ * hd_front_free() - free a block into the calling thread's cache
+ * @handle: any value
+ * @block: any value
+ *
+ * Return: false if it takes more than that, or is no block of this heap.
+ */
+static inline bool hd_front_free(HANDLE handle, void *block)
+{
+	struct hd_cache *cache = hd_front_begin(handle);
+	_Atomic uint16_t *state;
+	struct hd_span *span;
+	struct hd_slot *slot;
+	struct hd_bin *bin;
+	unsigned int old;
+
+	if (hd_unlikely(!cache))
+		return false;
+	span = hd_front_span(block);
+	if (hd_unlikely(!span || span->handle != handle))
+		goto out_end;
+	state = hd_span_state(span, block);
+	if (hd_unlikely(!state))
+		goto out_end;
+	bin = (void *)((char *)cache + span->bin);
+	slot = bin->top;
+	if (hd_unlikely(slot == bin->limit))
+		goto out_end;
+	old = hd_state_take(state, cache->shared);
+	if (hd_unlikely(!old))
+		goto out_end;
+	slot[1].block = block;
+	slot[1].state = state;
+	bin->top = slot + 1;
+	cache->counters.nr_blocks--;
+	cache->counters.allocated_bytes -= old - 1;
+	hd_front_end(cache);
+	return true;
+
+out_end:
+	hd_front_end(cache);
+	return false;
+}
+
+#endif /* LIBHEAPDEV_FRONTEND_H */

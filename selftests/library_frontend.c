@@ -1,0 +1,554 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Small blocks, of which the library serves most without the kernel: that nobody
+ * can tell, but by the time it takes. All of it holds without HEAPDEV_FRONTEND=1, too.
+ */
+#include <pthread.h>
+#include <sched.h>
+#include <stdatomic.h>
+
+#include "kselftest_harness.h"
+#include "library_util.h"
+
+/* The largest block that the front end serves. */
+#define FRONT_MAX	((SIZE_T)16384)
+#define NR_BLOCKS	3000
+
+/* Sizes of all classes, small ones more often. */
+static SIZE_T size_of(unsigned int i)
+{
+	return (SIZE_T)i * i * 7919 % (i % 16 ? 1000 : FRONT_MAX + 1);
+}
+
+static SIZE_T committed(HANDLE heap)
+{
+	HEAP_SUMMARY summary = { .cb = sizeof(summary) };
+
+	return HeapSummary(heap, 0, &summary) ? summary.cbCommitted : NO_SIZE;
+}
+
+static SIZE_T allocated(HANDLE heap)
+{
+	HEAP_SUMMARY summary = { .cb = sizeof(summary) };
+
+	return HeapSummary(heap, 0, &summary) ? summary.cbAllocated : NO_SIZE;
+}
+
+FIXTURE(frontend) {
+	HANDLE heap;
+	char *blocks[NR_BLOCKS];
+	SIZE_T bytes;
+};
+
+FIXTURE_VARIANT(frontend) {
+	DWORD flags;
+	SIZE_T max_bytes;
+};
+
+FIXTURE_VARIANT_ADD(frontend, growable) {
+};
+
+FIXTURE_VARIANT_ADD(frontend, fixed) {
+	.max_bytes = 16 * MIB,
+};
+
+FIXTURE_VARIANT_ADD(frontend, small) {
+	.max_bytes = MIB - 1,
+};
+
+FIXTURE_VARIANT_ADD(frontend, not_serialized) {
+	.flags = HEAP_NO_SERIALIZE,
+};
+
+FIXTURE_SETUP(frontend)
+{
+	self->heap = HeapCreate(variant->flags, 0, variant->max_bytes);
+	ASSERT_HEAP(self->heap);
+}
+
+FIXTURE_TEARDOWN(frontend)
+{
+	EXPECT_TRUE(HeapValidate(self->heap, 0, NULL));
+	EXPECT_TRUE(HeapDestroy(self->heap));
+}
+
+/* Fills what fits into the smallest of the heaps. */
+static unsigned int fill_heap(FIXTURE_DATA(frontend) *self)
+{
+	unsigned int i;
+
+	for (i = 0; i < NR_BLOCKS && self->bytes < 300 * KIB; i++) {
+		self->blocks[i] = HeapAlloc(self->heap, 0, size_of(i));
+		if (!self->blocks[i])
+			break;
+		memset(self->blocks[i], i, size_of(i));
+		self->bytes += size_of(i);
+	}
+	return i;
+}
+
+TEST_F(frontend, sizes_are_exact)
+{
+	SIZE_T bytes;
+	char *block;
+
+	for (bytes = 0; bytes <= FRONT_MAX + 100; bytes += 1 + bytes / 100) {
+		block = HeapAlloc(self->heap, 0, bytes);
+		ASSERT_NE(NULL, block);
+		EXPECT_EQ(0, (uintptr_t)block % 16);
+		EXPECT_EQ(bytes, HeapSize(self->heap, 0, block));
+		EXPECT_EQ(bytes, allocated(self->heap));
+		EXPECT_TRUE(HeapValidate(self->heap, 0, block));
+		EXPECT_TRUE(HeapFree(self->heap, 0, block));
+	}
+	EXPECT_EQ(0, allocated(self->heap));
+}
+
+TEST_F(frontend, zeroes_used_memory)
+{
+	SIZE_T bytes, i;
+	char *block, any;
+
+	for (bytes = 1; bytes <= FRONT_MAX; bytes = bytes * 3 / 2 + 1) {
+		block = HeapAlloc(self->heap, 0, bytes);
+		ASSERT_NE(NULL, block);
+		memset(block, 0xa5, bytes);
+		ASSERT_TRUE(HeapFree(self->heap, 0, block));
+		block = HeapAlloc(self->heap, HEAP_ZERO_MEMORY, bytes);
+		ASSERT_NE(NULL, block);
+		for (i = 0, any = 0; i < bytes; i++)
+			any |= block[i];
+		EXPECT_EQ(0, any);
+		ASSERT_TRUE(HeapFree(self->heap, 0, block));
+	}
+}
+
+/* Each is refused, and changes nothing. */
+TEST_F(frontend, wrong_pointers)
+{
+	static char foreign[64];
+	HANDLE other = HeapCreate(0, 0, 0);
+	unsigned int nr, i;
+	SIZE_T offset;
+	char *block;
+
+	ASSERT_HEAP(other);
+	nr = fill_heap(self);
+	ASSERT_LT(20, nr);
+	for (i = 0; i < nr; i += 7) {
+		block = self->blocks[i];
+		preset_errors();
+		for (offset = 1; offset < size_of(i); offset += 1 + offset / 3) {
+			EXPECT_FALSE(HeapFree(self->heap, 0, block + offset));
+			EXPECT_ERROR(ERROR_INVALID_PARAMETER);
+		}
+		EXPECT_FALSE(HeapFree(other, 0, block));
+		EXPECT_ERROR(ERROR_INVALID_PARAMETER);
+		EXPECT_EQ(NO_SIZE, HeapSize(other, 0, block));
+		EXPECT_FALSE(HeapValidate(other, 0, block));
+		EXPECT_EQ(size_of(i), HeapSize(self->heap, 0, block));
+	}
+	preset_errors();
+	EXPECT_FALSE(HeapFree(self->heap, 0, foreign));
+	EXPECT_ERROR(ERROR_INVALID_PARAMETER);
+	EXPECT_FALSE(HeapFree(self->heap, 0, (void *)-16));
+	EXPECT_ERROR(ERROR_INVALID_PARAMETER);
+	EXPECT_EQ(self->bytes, allocated(self->heap));
+	EXPECT_TRUE(HeapDestroy(other));
+}
+
+TEST_F(frontend, free_twice)
+{
+	unsigned int nr = fill_heap(self), i;
+
+	for (i = 0; i < nr; i++) {
+		ASSERT_TRUE(HeapFree(self->heap, 0, self->blocks[i]));
+		preset_errors();
+		EXPECT_FALSE(HeapFree(self->heap, 0, self->blocks[i]));
+		EXPECT_ERROR(ERROR_INVALID_PARAMETER);
+		EXPECT_FALSE(HeapValidate(self->heap, 0, self->blocks[i]));
+		EXPECT_EQ(NO_SIZE, HeapSize(self->heap, 0, self->blocks[i]));
+	}
+	EXPECT_EQ(0, allocated(self->heap));
+	HeapCompact(self->heap, 0);
+	for (i = 0; i < nr; i++) {
+		EXPECT_FALSE(HeapFree(self->heap, 0, self->blocks[i]));
+	}
+}
+
+TEST_F(frontend, walk_finds_what_lives)
+{
+	PROCESS_HEAP_ENTRY entry = { .lpData = NULL };
+	unsigned int nr = fill_heap(self), live = 0, seen = 0, i;
+	SIZE_T bytes = 0;
+
+	for (i = 0; i < nr; i++) {
+		if (i % 3) {
+			ASSERT_TRUE(HeapFree(self->heap, 0, self->blocks[i]));
+			self->bytes -= size_of(i);
+		} else {
+			live++;
+		}
+	}
+	EXPECT_TRUE(HeapLock(self->heap));
+	while (HeapWalk(self->heap, &entry)) {
+		if (!(entry.wFlags & PROCESS_HEAP_ENTRY_BUSY))
+			continue;
+		seen++;
+		bytes += entry.cbData;
+		EXPECT_EQ(entry.cbData, HeapSize(self->heap, 0, entry.lpData));
+	}
+	EXPECT_EQ(ERROR_NO_MORE_ITEMS, GetLastError());
+	EXPECT_TRUE(HeapUnlock(self->heap));
+	EXPECT_EQ(live, seen);
+	EXPECT_EQ(self->bytes, bytes);
+	EXPECT_EQ(self->bytes, allocated(self->heap));
+}
+
+TEST_F(frontend, realloc_keeps_contents)
+{
+	SIZE_T bytes, i, bad = 0;
+	char *block = HeapAlloc(self->heap, 0, 0);
+
+	for (bytes = 1; bytes < 3 * FRONT_MAX; bytes = bytes * 5 / 4 + 1) {
+		block = HeapReAlloc(self->heap, HEAP_ZERO_MEMORY, block, bytes);
+		ASSERT_NE(NULL, block);
+		EXPECT_EQ(bytes, HeapSize(self->heap, 0, block));
+		for (i = 0; i < bytes; i++)
+			bad += block[i] && block[i] != (char)i;
+		for (i = 0; i < bytes; i++)
+			block[i] = i;
+	}
+	for (; bytes; bytes /= 2) {
+		block = HeapReAlloc(self->heap, 0, block, bytes);
+		ASSERT_NE(NULL, block);
+		for (i = 0; i < bytes; i++)
+			bad += block[i] != (char)i && i < 3 * FRONT_MAX / 2;
+	}
+	EXPECT_EQ(0, bad);
+	EXPECT_TRUE(HeapFree(self->heap, 0, block));
+	EXPECT_EQ(0, allocated(self->heap));
+}
+
+TEST_F(frontend, compact_gives_all_back)
+{
+	SIZE_T before = committed(self->heap);
+	unsigned int nr = fill_heap(self), i;
+
+	EXPECT_LT(before, committed(self->heap));
+	for (i = 0; i < nr; i++) {
+		ASSERT_TRUE(HeapFree(self->heap, 0, self->blocks[i]));
+	}
+	HeapCompact(self->heap, 0);
+	EXPECT_EQ(before, committed(self->heap));
+}
+
+/* What is kept goes before an allocation fails. */
+TEST_F(frontend, full_heap_gives_back)
+{
+	HANDLE heap = HeapCreate(variant->flags, 0, 4 * MIB);
+	void *last = NULL, *block, *large;
+
+	ASSERT_HEAP(heap);
+	while ((block = HeapAlloc(heap, 0, 3000))) {
+		*(void **)block = last;
+		last = block;
+	}
+	EXPECT_LT(3 * MIB, allocated(heap));
+	for (; last; last = block) {
+		block = *(void **)last;
+		ASSERT_TRUE(HeapFree(heap, 0, last));
+	}
+	large = HeapAlloc(heap, 0, FIXED_BLOCK_MAX);
+	EXPECT_NE(NULL, large);
+	EXPECT_NE(NULL, HeapAlloc(heap, 0, FIXED_BLOCK_MAX));
+	EXPECT_NE(NULL, HeapAlloc(heap, 0, FIXED_BLOCK_MAX));
+	EXPECT_TRUE(HeapDestroy(heap));
+}
+
+/* At a limit, too, and for all sizes. */
+TEST(limit_gives_back)
+{
+	HEAPDEV_OPTIONS options = {
+		.cb = sizeof(options), .LimitBytes = 4 * MIB,
+	};
+	HANDLE heap = HeapdevCreate(0, 0, 0, &options);
+	void *last = NULL, *block;
+	SIZE_T bytes;
+
+	ASSERT_HEAP(heap);
+	for (bytes = 16; bytes <= FRONT_MAX; bytes *= 2) {
+		while ((block = HeapAlloc(heap, 0, bytes))) {
+			*(void **)block = last;
+			last = block;
+		}
+		EXPECT_LT(3 * MIB, allocated(heap));
+		EXPECT_GE(4 * MIB, committed(heap));
+		for (; last; last = block) {
+			block = *(void **)last;
+			ASSERT_TRUE(HeapFree(heap, 0, last));
+		}
+	}
+	EXPECT_TRUE(HeapDestroy(heap));
+}
+
+/* Threads */
+
+struct worker {
+	pthread_t thread;
+	pthread_barrier_t *barrier;
+	HANDLE heap;
+	_Atomic int *stop;
+	DWORD error;
+	unsigned int nr_bad;
+};
+
+static void *use_and_end(void *arg)
+{
+	struct worker *worker = arg;
+	void *blocks[500];
+	unsigned int i;
+
+	for (i = 0; i < 500; i++)
+		blocks[i] = HeapAlloc(worker->heap, 0, size_of(i));
+	for (i = 0; i < 500; i++)
+		worker->nr_bad += !HeapFree(worker->heap, 0, blocks[i]);
+	return NULL;
+}
+
+TEST(thread_end_gives_back)
+{
+	HANDLE heap = HeapCreate(0, 0, 0);
+	struct worker worker = { .heap = heap };
+	SIZE_T before = committed(heap);
+	int i;
+
+	ASSERT_HEAP(heap);
+	for (i = 0; i < 20; i++) {
+		ASSERT_EQ(0, pthread_create(&worker.thread, NULL, use_and_end,
+					    &worker));
+		pthread_join(worker.thread, NULL);
+	}
+	EXPECT_EQ(0, worker.nr_bad);
+	EXPECT_EQ(0, allocated(heap));
+	HeapCompact(heap, 0);
+	EXPECT_EQ(before, committed(heap));
+	EXPECT_TRUE(HeapDestroy(heap));
+}
+
+static void *use_destroyed(void *arg)
+{
+	struct worker *worker = arg;
+	void *block = HeapAlloc(worker->heap, 0, 100);
+
+	HeapFree(worker->heap, 0, HeapAlloc(worker->heap, 0, 100));
+	pthread_barrier_wait(worker->barrier);
+	pthread_barrier_wait(worker->barrier);
+	worker->nr_bad += HeapAlloc(worker->heap, 0, 100) != NULL;
+	worker->error = GetLastError();
+	worker->nr_bad += HeapFree(worker->heap, 0, block);
+	return NULL;
+}
+
+TEST(destroy_while_others_have_caches)
+{
+	pthread_barrier_t barrier;
+	struct worker workers[4];
+	HANDLE heap = HeapCreate(0, 0, 0);
+	int i;
+
+	ASSERT_HEAP(heap);
+	pthread_barrier_init(&barrier, NULL, 5);
+	for (i = 0; i < 4; i++) {
+		workers[i] = (struct worker) {
+			.heap = heap, .barrier = &barrier,
+		};
+		ASSERT_EQ(0, pthread_create(&workers[i].thread, NULL,
+					    use_destroyed, &workers[i]));
+	}
+	pthread_barrier_wait(&barrier);
+	EXPECT_TRUE(HeapDestroy(heap));
+	pthread_barrier_wait(&barrier);
+	for (i = 0; i < 4; i++) {
+		pthread_join(workers[i].thread, NULL);
+		EXPECT_EQ(0, workers[i].nr_bad);
+		EXPECT_EQ(ERROR_INVALID_HANDLE, workers[i].error);
+	}
+}
+
+static void *use_until_stopped(void *arg)
+{
+	struct worker *worker = arg;
+	void *blocks[64] = { NULL };
+	unsigned int i = 0;
+
+	while (!atomic_load(worker->stop)) {
+		HeapFree(worker->heap, 0, blocks[i % 64]);
+		blocks[i % 64] = HeapAlloc(worker->heap, 0, size_of(i));
+		worker->nr_bad += !blocks[i % 64];
+		if (++i == 200)
+			pthread_barrier_wait(worker->barrier);
+	}
+	return NULL;
+}
+
+static unsigned int walk_sum(HANDLE heap, SIZE_T *bytes)
+{
+	PROCESS_HEAP_ENTRY entry = { .lpData = NULL };
+	unsigned int nr = 0;
+
+	*bytes = 0;
+	while (HeapWalk(heap, &entry)) {
+		nr++;
+		if (entry.wFlags & PROCESS_HEAP_ENTRY_BUSY)
+			*bytes += entry.cbData;
+	}
+	return nr;
+}
+
+/* Nobody allocates or frees, however much there is in its cache. */
+TEST(lock_holds_threads_with_caches)
+{
+	HANDLE heap = HeapCreate(0, 0, 0);
+	pthread_barrier_t barrier;
+	_Atomic int stop = 0;
+	struct worker worker = {
+		.heap = heap, .barrier = &barrier, .stop = &stop,
+	};
+	SIZE_T first, second;
+	unsigned int nr;
+	int i;
+
+	ASSERT_HEAP(heap);
+	pthread_barrier_init(&barrier, NULL, 2);
+	ASSERT_EQ(0, pthread_create(&worker.thread, NULL, use_until_stopped,
+				    &worker));
+	pthread_barrier_wait(&barrier);
+	for (i = 0; i < 20; i++) {
+		ASSERT_TRUE(HeapLock(heap));
+		nr = walk_sum(heap, &first);
+		sched_yield();
+		EXPECT_EQ(nr, walk_sum(heap, &second));
+		EXPECT_EQ(first, second);
+		EXPECT_EQ(first, allocated(heap));
+		ASSERT_TRUE(HeapUnlock(heap));
+		sched_yield();
+	}
+	atomic_store(&stop, 1);
+	pthread_join(worker.thread, NULL);
+	EXPECT_EQ(0, worker.nr_bad);
+	EXPECT_TRUE(HeapDestroy(heap));
+}
+
+/* Blocks that one thread allocates and another one frees. */
+#define NR_PASSED	20000
+
+struct ring {
+	HANDLE heap;
+	void *_Atomic places[256];
+	unsigned int nr_bad;
+};
+
+static void *free_what_comes(void *arg)
+{
+	struct ring *ring = arg;
+	unsigned int i;
+	char *block;
+
+	for (i = 0; i < NR_PASSED; i++) {
+		while (!(block = atomic_exchange(&ring->places[i % 256], NULL)))
+			sched_yield();
+		ring->nr_bad += *block != (char)i;
+		ring->nr_bad += !HeapFree(ring->heap, 0, block);
+	}
+	return NULL;
+}
+
+TEST(free_in_other_thread)
+{
+	static struct ring ring;
+	pthread_t thread;
+	unsigned int i;
+	char *block;
+
+	ring.heap = HeapCreate(0, 0, 0);
+	ASSERT_HEAP(ring.heap);
+	ASSERT_EQ(0, pthread_create(&thread, NULL, free_what_comes, &ring));
+	for (i = 0; i < NR_PASSED; i++) {
+		block = HeapAlloc(ring.heap, 0, 1 + size_of(i % 100));
+		ASSERT_NE(NULL, block);
+		*block = i;
+		while (ring.places[i % 256])
+			sched_yield();
+		atomic_store(&ring.places[i % 256], block);
+	}
+	pthread_join(thread, NULL);
+	EXPECT_EQ(0, ring.nr_bad);
+	EXPECT_EQ(0, allocated(ring.heap));
+	EXPECT_TRUE(HeapValidate(ring.heap, 0, NULL));
+	EXPECT_TRUE(HeapDestroy(ring.heap));
+}
+
+TEST(reset_empties_caches)
+{
+	HANDLE heap = HeapCreate(0, 0, 0);
+	struct worker worker = { .heap = heap };
+	char *before[100], *block;
+	int i, round;
+
+	ASSERT_HEAP(heap);
+	for (round = 0; round < 5; round++) {
+		for (i = 0; i < 100; i++) {
+			before[i] = HeapAlloc(heap, 0, size_of(i));
+			ASSERT_NE(NULL, before[i]);
+		}
+		ASSERT_TRUE(HeapFree(heap, 0, before[99]));
+		ASSERT_TRUE(HeapdevReset(heap, 0));
+		EXPECT_EQ(0, allocated(heap));
+		EXPECT_TRUE(HeapValidate(heap, 0, NULL));
+		for (i = 0; i < 99; i++) {
+			EXPECT_FALSE(HeapFree(heap, 0, before[i]));
+		}
+		block = HeapAlloc(heap, 0, 100);
+		ASSERT_NE(NULL, block);
+		memset(block, round, 100);
+		EXPECT_EQ(100, allocated(heap));
+		ASSERT_EQ(0, pthread_create(&worker.thread, NULL, use_and_end,
+					    &worker));
+		pthread_join(worker.thread, NULL);
+		EXPECT_EQ(0, worker.nr_bad);
+	}
+	EXPECT_TRUE(HeapDestroy(heap));
+}
+
+/* A child has its own heaps; what the parent's caches held is not the child's. */
+TEST(fork_with_caches)
+{
+	HANDLE heap = HeapCreate(0, 0, 0);
+	char *block, *kept;
+	int status;
+	pid_t pid;
+
+	ASSERT_HEAP(heap);
+	kept = HeapAlloc(heap, 0, 100);
+	block = HeapAlloc(heap, 0, 100);
+	ASSERT_TRUE(HeapFree(heap, 0, block));
+	pid = fork();
+	ASSERT_LE(0, pid);
+	if (!pid) {
+		if (HeapAlloc(heap, 0, 100) || HeapFree(heap, 0, kept))
+			_exit(1);
+		heap = HeapCreate(0, 0, 0);
+		block = HeapAlloc(heap, 0, 100);
+		_exit(!block || !HeapFree(heap, 0, block) ||
+		      !HeapDestroy(heap));
+	}
+	ASSERT_EQ(pid, waitpid(pid, &status, 0));
+	EXPECT_EQ(0, status);
+	EXPECT_EQ(100, HeapSize(heap, 0, kept));
+	EXPECT_TRUE(HeapFree(heap, 0, kept));
+	EXPECT_EQ(0, allocated(heap));
+	EXPECT_TRUE(HeapDestroy(heap));
+}
+
+TEST_HARNESS_MAIN
