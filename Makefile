@@ -3,6 +3,7 @@
 # privheap: everything that can be made; "make help" lists it.
 
 # Which of Debian's kernels: those that the module is built for and tested on.
+# 6.12@4 is the same with 4 processors.
 KERNEL ?= 6.1 6.12
 # Which tests; all if empty.
 SUBJECT ?=
@@ -19,11 +20,12 @@ MAKEFLAGS += --no-print-directory
 # What the user of sudo builds shall stay theirs.
 as_user := $(if $(SUDO_USER),setpriv --reuid $(SUDO_UID) --regid $(SUDO_GID) --init-groups)
 release := $(shell uname -r)
-newest := $(lastword $(KERNEL))
+kernels := $(sort $(foreach kernel,$(KERNEL),$(firstword $(subst @, ,$(kernel)))))
+newest := $(lastword $(kernels))
 
-.PHONY: all help modules lib tools selftests demo run test bench bench-alloc \
-	bench-alloc-native scale check check-wine fuzz stress debug-kernel load unload install \
-	clean deps
+.PHONY: all help modules lib tools selftests demo run test matrix bench bench-alloc \
+	bench-alloc-native scale check check-wine fuzz fuzz-check stress debug-kernel load \
+	unload install clean deps
 
 all: modules lib tools
 
@@ -31,6 +33,7 @@ help:
 	@echo 'make              the module for both kernels, the libraries, the privheap command'
 	@echo 'make run          the demonstrations, in a virtual machine'
 	@echo 'make test         all tests, in virtual machines'
+	@echo 'make matrix       all tests, on all kernels and with 1, 2 and 4 processors'
 	@echo 'make bench        the benchmarks, in a virtual machine with counted time'
 	@echo 'make bench-alloc  blocks of heaps beside those of glibc, jemalloc, mimalloc, tcmalloc'
 	@echo '                  "make bench-alloc-native": the library alone, on this machine'
@@ -38,6 +41,7 @@ help:
 	@echo 'make check        what static checkers find'
 	@echo 'make fuzz         the bookkeeping of blocks, then the calls, for SECONDS=60 each'
 	@echo 'make stress       everything at once, in a virtual machine, for SECONDS=60'
+	@echo 'make fuzz-check   is what the fuzzer finds printed so that it can be seen again?'
 	@echo 'make check-wine   the library beside Wine, the same programs on both'
 	@echo 'sudo make load    build for the running kernel, load, run the demonstrations'
 	@echo 'sudo make unload  take the module out of the running kernel'
@@ -52,7 +56,8 @@ help:
 	@echo 'make deps         all packages that the targets above need'
 	@echo 'make clean        remove what was built'
 	@echo
-	@echo 'KERNEL=6.12       for one kernel only: 6.1, 6.12, debug (KASAN, lockdep and more)'
+	@echo 'KERNEL=6.12       for one kernel only: 6.1, 6.12, 6.12-rt (real-time), debug (KASAN,'
+	@echo '                  lockdep and more); 6.12@4 is 6.12 with 4 processors'
 	@echo 'SUBJECT=heap      one subject of the tests only'
 	@echo 'TIME=wall         benchmarks by the clock, not by counted instructions'
 	@echo
@@ -62,7 +67,7 @@ help:
 
 # What a target needs is looked up each time, which takes a tenth of a second.
 deps: deps-build deps-tools deps-vm deps-programs deps-kselftest deps-check deps-wine deps-fuzz \
-	$(addprefix deps-headers-,$(KERNEL))
+	$(addprefix deps-headers-,$(kernels))
 
 deps-%:
 	@scripts/deps $*
@@ -76,7 +81,7 @@ deps-headers-running:
 
 # --- Build
 
-modules: $(addprefix module-,$(KERNEL))
+modules: $(addprefix module-,$(kernels))
 
 module-%: deps-build deps-headers-%
 	@+scripts/build-module $*
@@ -105,6 +110,9 @@ run: module-$(newest) demo deps-vm
 
 test: modules selftests deps-vm
 	@scripts/test '$(KERNEL)' $(SUBJECT)
+
+matrix:
+	@$(MAKE) test KERNEL='6.1 6.12 6.12@1 6.12@4 6.12-rt'
 
 # The kernels of distributions clear memory when it is allocated, and perhaps once
 # more; what that takes shows beside a boot without it.
@@ -143,8 +151,8 @@ bench-alloc-native: lib deps-plot deps-allocators
 scale: module-$(newest) selftests deps-vm
 	@selftests/vm/run --kernel $(newest) --memory 4G --timeout 1200 -- bench/scale
 
-check: deps-build deps-check deps-programs $(addprefix deps-headers-,$(KERNEL)) lib tools
-	@+scripts/check $(KERNEL)
+check: deps-build deps-check deps-programs $(addprefix deps-headers-,$(kernels)) lib tools
+	@+scripts/check $(kernels)
 	@$(MAKE) -C libheapdev check
 	@$(MAKE) -s -C libheapdev-admin check
 
@@ -156,6 +164,9 @@ fuzz: deps-fuzz deps-build deps-vm deps-headers-debug
 stress: module-$(newest) selftests deps-vm
 	@PRIVHEAP_STRESS_SECONDS=$(SECONDS) selftests/vm/run --kernel $(newest) \
 		--cpus 2 --timeout $$((2 * $(SECONDS) + 900)) -- selftests/run-all stress
+
+fuzz-check: deps-fuzz deps-vm module-6.12
+	@selftests/fuzz/check
 
 check-wine: module-$(newest) lib deps-vm deps-wine
 	@$(MAKE) -s -C selftests/wine
