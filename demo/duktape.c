@@ -5,15 +5,18 @@
  *	duktape script WORKLOAD	a script runs to its result inside its heap
  *	duktape endless SCRIPT	a script that allocates without end gets an error
  *	duktape pair WORKLOAD	two scripts at once do not disturb each other
- *	duktape tenants WORKLOAD SCRIPT
+ *	duktape tenants WORKLOAD SCRIPT FOLDER...
  *				a server: three tenants, of whom one runs a
- *				script that allocates without end, see below
+ *				script that allocates without end, see below;
+ *				each is charged to the cgroup of a folder
  *
  * Each prints one line with what it saw, or says on standard error what is wrong
  * and exits with 1.
  */
+#include <fcntl.h>
 #include <pthread.h>
 #include <stdatomic.h>
+#include <unistd.h>
 
 #include <heapdev-duktape.h>
 
@@ -375,7 +378,7 @@ static void demo_pair(const char *path)
 /*
  * The server. Each tenant has a thread, and a heap that grows without a maximum
  * of its own: its limit is the operator's affair, who sets and changes it from
- * outside. The server says "ready" when the heaps are there, waits for a line,
+ * outside. What the heap takes is charged to the tenant's cgroup. The server says "ready" when the heaps are there, waits for a line,
  * and then runs each tenant's script again and again until its input ends, and
  * once more after that.
  */
@@ -387,6 +390,22 @@ struct tenant {
 };
 
 static atomic_bool tenants_end;
+
+static void tenant_heap_start(struct tenant *tenant, const char *folder)
+{
+	HEAPDEV_OPTIONS heap = {
+		.cb = sizeof(heap),
+		.Flags = HEAPDEV_CREATE_CGROUP | HEAPDEV_CREATE_BACKED,
+		.CgroupFd = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC),
+	};
+
+	if (heap.CgroupFd < 0)
+		fail("no cgroup %s", folder);
+	tenant->script.heap = HeapdevCreate(HEAP_NO_SERIALIZE, 0, 0, &heap);
+	if (!tenant->script.heap)
+		fail("no heap, error %u", GetLastError());
+	close(heap.CgroupFd);
+}
 
 static void tenant_run_script(struct tenant *tenant)
 {
@@ -430,7 +449,8 @@ static void tenants_run(struct tenant *tenants, unsigned int nr)
 		pthread_join(threads[i], NULL);
 }
 
-static void demo_tenants(const char *workload, const char *endless)
+static void demo_tenants(const char *workload, const char *endless,
+			 char **folders)
 {
 	struct tenant tenants[3] = {
 		{ .script.seed = 1 }, { .script.seed = 1 }, { .script.seed = 1 },
@@ -442,7 +462,7 @@ static void demo_tenants(const char *workload, const char *endless)
 	script_read(&tenants[1].script, workload);
 	script_read(&tenants[2].script, endless);
 	for (i = 0; i < 3; i++)
-		heap_start(&tenants[i].script, 0);
+		tenant_heap_start(&tenants[i], folders[i]);
 	puts("ready");
 	fflush(stdout);
 	if (!fgets(line, sizeof(line), stdin))
@@ -474,11 +494,11 @@ int main(int argc, char **argv)
 			return 0;
 		}
 	}
-	if (argc == 4 && !strcmp(argv[1], "tenants")) {
-		demo_tenants(argv[2], argv[3]);
+	if (argc == 7 && !strcmp(argv[1], "tenants")) {
+		demo_tenants(argv[2], argv[3], argv + 4);
 		return 0;
 	}
 	fprintf(stderr, "usage: duktape script|endless|pair SCRIPT\n"
-			"       duktape tenants WORKLOAD SCRIPT\n");
+			"       duktape tenants WORKLOAD SCRIPT FOLDER FOLDER FOLDER\n");
 	return 2;
 }
