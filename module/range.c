@@ -95,6 +95,8 @@ static long ph_range_step(struct ph_heap *heap, u64 addr, u64 bytes,
 		   PH_CHUNK_PAGES - first % PH_CHUNK_PAGES);
 	ph_inject_begin_locked(heap);
 	err = work(region, first, nr);
+	if (err == -EDQUOT)
+		ph_limit_report_refusal(heap);
 out_unlock:
 	mutex_unlock(&heap->lock);
 	return err ?: (long)(nr << PAGE_SHIFT);
