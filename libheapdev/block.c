@@ -159,15 +159,31 @@ alloc_slow(HANDLE heap, DWORD flags, size_t bytes, void *caller)
 	return block;
 }
 
+static __attribute__((__noinline__)) void *
+alloc_elsewhere(HANDLE heap, DWORD flags, size_t bytes, void *caller)
+{
+	void *block = NULL;
+
+	if (hd_front_switch(heap))
+		block = hd_front_alloc(heap, bytes);
+	if (!block)
+		return alloc_slow(heap, flags, bytes, caller);
+	return flags & HEAP_ZERO_MEMORY ? memset(block, 0, bytes) : block;
+}
+
+/*
+ * Here and in HeapFree() nothing follows a call of another function, so that no
+ * register has to be saved.
+ */
 LPVOID WINAPI HeapAlloc(HANDLE hHeap, DWORD dwFlags, SIZE_T dwBytes)
 {
-	void *block = hd_front_alloc(hHeap, dwBytes);
+	void *block = NULL;
 
+	if (hd_likely(!(dwFlags & HEAP_ZERO_MEMORY)))
+		block = hd_front_alloc(hHeap, dwBytes);
 	if (hd_unlikely(!block))
-		return alloc_slow(hHeap, dwFlags, dwBytes,
-				  __builtin_return_address(0));
-	if (hd_unlikely(dwFlags & HEAP_ZERO_MEMORY))
-		memset(block, 0, dwBytes);
+		return alloc_elsewhere(hHeap, dwFlags, dwBytes,
+				       __builtin_return_address(0));
 	return block;
 }
 
@@ -217,7 +233,7 @@ static __attribute__((__noinline__)) BOOL free_slow(HANDLE heap, DWORD flags,
 	struct hd_ref ref;
 	int err = 0;
 
-	if (!block)
+	if (!block || (hd_front_aim(heap, block) && hd_front_free(heap, block)))
 		return TRUE;
 	if (!enter(&ref, "HeapFree", heap, flags))
 		return hd_error_fail(ERROR_INVALID_HANDLE);
@@ -233,8 +249,9 @@ static __attribute__((__noinline__)) BOOL free_slow(HANDLE heap, DWORD flags,
 
 BOOL WINAPI HeapFree(HANDLE hHeap, DWORD dwFlags, LPVOID lpMem)
 {
-	return hd_likely(hd_front_free(hHeap, lpMem)) ||
-	       free_slow(hHeap, dwFlags, lpMem, __builtin_return_address(0));
+	if (hd_likely(hd_front_free(hHeap, lpMem)))
+		return TRUE;
+	return free_slow(hHeap, dwFlags, lpMem, __builtin_return_address(0));
 }
 
 SIZE_T WINAPI HeapSize(HANDLE hHeap, DWORD dwFlags, LPCVOID lpMem)

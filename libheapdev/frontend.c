@@ -33,8 +33,8 @@
 
 /* Slots that a bin has room for at first, and the most bytes it may cache. */
 #define BIN_FIRST_SLOTS		8U
-#define BIN_MAX_BYTES		(64UL << 10)
-#define BIN_MAX_SLOTS		1024U
+#define BIN_MAX_BYTES		(128UL << 10)
+#define BIN_MAX_SLOTS		2048U
 /* What the bins of a cache may hold together. */
 #define CACHE_MAX_BYTES		(512UL << 10)
 /* Spans that hold no block and are kept: so much, or an eighth of all. */
@@ -46,7 +46,7 @@
 /* What is mapped at a time for the objects here. */
 #define ARENA_BYTES		(4UL << 20)
 #define ARENA_UNIT		64UL
-#define ARENA_MAX_UNITS		512
+#define ARENA_MAX_UNITS		1024
 
 struct hd_cache hd_no_cache;
 __thread struct hd_cache *hd_last_cache = &hd_no_cache;
@@ -361,7 +361,8 @@ static size_t span_words(uint32_t nr_slots)
 /* Where in a descriptor the bits are: behind the states. */
 static size_t span_free_offset(uint32_t nr_slots)
 {
-	return (sizeof(struct hd_span) + nr_slots * sizeof(uint16_t) + 7) / 8 * 8;
+	return (sizeof(struct hd_span) + (nr_slots + 1) * sizeof(uint16_t) + 7) /
+	       8 * 8;
 }
 
 static size_t span_meta_bytes(uint32_t nr_slots)
@@ -546,7 +547,7 @@ static bool bin_grow(struct hd_cache *cache, unsigned int class)
 	if (room && (more > BIN_MAX_SLOTS || more * slot_bytes > BIN_MAX_BYTES ||
 		     (more - room) * slot_bytes > cache->budget))
 		return false;
-	if (!room && more * slot_bytes > BIN_MAX_BYTES / 4)
+	if (!room && more * slot_bytes > BIN_MAX_BYTES / 8)
 		more = 2;
 	places = arena_alloc(bin_memory(more));
 	if (!places)
@@ -677,6 +678,7 @@ static struct hd_cache *cache_new(uint64_t id)
 	if (!cache)
 		return NULL;
 	memset(cache, 0, sizeof(*cache));
+	cache->leaf_index = UINTPTR_MAX;
 	for (i = 0; i < HD_NR_CLASSES; i++)
 		bin_init(&cache->bins[i]);
 	if (!hd_backend_count(id, &cache->counters))
@@ -780,20 +782,30 @@ static bool hold_with_cache(struct hold *hold, const struct hd_ref *ref)
 	return true;
 }
 
-struct hd_cache *hd_front_switch(HANDLE handle)
+bool hd_front_switch(HANDLE handle)
 {
 	struct hd_cache *cache = *recent_slot(handle);
 
-	if (!cache)
-		return NULL;
-	atomic_store_explicit(&cache->busy, 1, memory_order_relaxed);
-	atomic_signal_fence(memory_order_seq_cst);
-	if (hd_cache_key(cache) == (uintptr_t)handle) {
-		hd_last_cache = cache;
-		return cache;
-	}
-	atomic_store_explicit(&cache->busy, 0, memory_order_relaxed);
-	return NULL;
+	if (!cache || hd_cache_key(cache) != (uintptr_t)handle)
+		return false;
+	hd_last_cache = cache;
+	return true;
+}
+
+bool hd_front_aim(HANDLE handle, const void *block)
+{
+	uintptr_t index = (uintptr_t)block >> (HD_MAP_SHIFT + HD_MAP_LEAF_BITS);
+	struct hd_span **leaf;
+
+	if (index >= HD_MAP_DIRECTORY_SLOTS || !hd_front_switch(handle))
+		return false;
+	leaf = hd_map[index];
+	if (!leaf)
+		return false;
+	hd_last_cache->spans = (uintptr_t)leaf -
+		(index << HD_MAP_LEAF_BITS) * sizeof(*leaf);
+	hd_last_cache->leaf_index = index;
+	return true;
 }
 
 /* A thread ends: what its caches hold goes back, the caches wait for another. */

@@ -39,7 +39,8 @@
  * @next_all: next span of the heap, and (front)
  * @prev_all: the one before (front)
  * @free: bit n is set when slot n is neither a block nor in a cache (front)
- * @states: by slot: requested size + 1, or 0 where there is no block
+ * @states: by slot: requested size + 1, or 0 where there is no block. There is one
+ *	more, always 0, for what is too short for a slot at the end of the span
  */
 struct hd_span {
 	uintptr_t base;
@@ -91,6 +92,8 @@ struct hd_bin {
  * @next_of_thread: next cache of the owner (owner)
  * @owned: a thread has it (front)
  * @budget: bytes that its bins may still grow by
+ * @leaf_index: which leaf of the table of pages the last block was freed in (owner)
+ * @spans: that leaf, as if it began with address 0 (owner)
  * @bins: by class
  */
 struct hd_cache {
@@ -103,6 +106,8 @@ struct hd_cache {
 	struct hd_cache *next_of_thread;
 	bool owned;
 	size_t budget;
+	uintptr_t leaf_index;
+	uintptr_t spans;
 	struct hd_bin bins[HD_NR_CLASSES];
 };
 
@@ -114,8 +119,12 @@ extern __thread struct hd_cache *hd_last_cache;
 extern uint16_t hd_bin_of_size[HD_FRONT_TABLE_BYTES / 16 + 1];
 extern struct hd_span **hd_map[HD_MAP_DIRECTORY_SLOTS];
 
-struct hd_cache *hd_front_switch(HANDLE handle);
+/* Makes a cache of this heap the last one, if the calling thread has one. */
+bool hd_front_switch(HANDLE handle);
+/* The same, with the part of the table of pages that an address is in. */
+bool hd_front_aim(HANDLE handle, const void *block);
 
+#define hd_inline	static inline __attribute__((__always_inline__))
 #define hd_likely(x)	__builtin_expect(!!(x), 1)
 #define hd_unlikely(x)	__builtin_expect(!!(x), 0)
 
@@ -138,9 +147,9 @@ static inline uintptr_t hd_cache_key(const struct hd_cache *cache)
 }
 
 /*
- * Begins a call without a lock. Who closes a cache takes the key, makes all CPUs
- * pass a barrier, and waits until nobody is busy; so here the order of program
- * will do.
+ * Begins a call without a lock; NULL if the last cache is not of this heap. Who
+ * closes a cache takes the key, makes all CPUs pass a barrier, and waits until nobody
+ * is busy; so here the order of program will do.
  */
 static inline struct hd_cache *hd_front_begin(HANDLE handle)
 {
@@ -148,10 +157,14 @@ static inline struct hd_cache *hd_front_begin(HANDLE handle)
 
 	atomic_store_explicit(&cache->busy, 1, memory_order_relaxed);
 	atomic_signal_fence(memory_order_seq_cst);
-	if (hd_likely(hd_cache_key(cache) == (uintptr_t)handle))
+	/* Not atomic, which would take one instruction more; a word it is. */
+	if (hd_likely(cache->counters.key == (uintptr_t)handle)) {
+		if (!cache)	/* which the compiler cannot know */
+			__builtin_unreachable();
 		return cache;
+	}
 	atomic_store_explicit(&cache->busy, 0, memory_order_relaxed);
-	return hd_front_switch(handle);
+	return NULL;
 }
 
 static inline void hd_front_end(struct hd_cache *cache)
@@ -182,8 +195,7 @@ static inline _Atomic uint16_t *hd_span_state(struct hd_span *span,
 
 	product = (unsigned __int128)((uintptr_t)block - span->base) *
 		  span->magic;
-	if (hd_unlikely((uint64_t)product >= span->magic ||
-			(uint64_t)(product >> 64) >= span->nr_slots))
+	if (hd_unlikely((uint64_t)product >= span->magic))
 		return NULL;
 	return &span->states[(uint64_t)(product >> 64)];
 }
@@ -195,22 +207,24 @@ static inline _Atomic uint16_t *hd_span_state(struct hd_span *span,
  *
  * Return: the block; or NULL if it takes more than that.
  */
-static inline void *hd_front_alloc(HANDLE handle, size_t bytes)
+hd_inline void *hd_front_alloc(HANDLE handle, size_t bytes)
 {
 	struct hd_cache *cache;
 	struct hd_slot *slot;
 	struct hd_bin *bin;
+	size_t offset;
 	void *block;
 
-	if (hd_unlikely(bytes > HD_FRONT_MAX_BYTES))
+	if (hd_likely(bytes <= HD_FRONT_TABLE_BYTES))
+		offset = hd_bin_of_size[(bytes + 15) / 16];
+	else if (bytes <= HD_FRONT_MAX_BYTES)
+		offset = offsetof(struct hd_cache, bins[hd_front_class(bytes)]);
+	else
 		return NULL;
 	cache = hd_front_begin(handle);
 	if (hd_unlikely(!cache))
 		return NULL;
-	if (hd_likely(bytes <= HD_FRONT_TABLE_BYTES))
-		bin = (void *)((char *)cache + hd_bin_of_size[(bytes + 15) / 16]);
-	else
-		bin = &cache->bins[hd_front_class(bytes)];
+	bin = (void *)((char *)cache + offset);
 	slot = bin->top;
 	block = slot->block;
 	if (hd_likely(block)) {
@@ -243,7 +257,7 @@ static inline unsigned int hd_state_take(_Atomic uint16_t *state, bool shared)
  *
  * Return: false if it takes more than that, or is no block of this heap.
  */
-static inline bool hd_front_free(HANDLE handle, void *block)
+hd_inline bool hd_front_free(HANDLE handle, void *block)
 {
 	struct hd_cache *cache = hd_front_begin(handle);
 	_Atomic uint16_t *state;
@@ -254,7 +268,10 @@ static inline bool hd_front_free(HANDLE handle, void *block)
 
 	if (hd_unlikely(!cache))
 		return false;
-	span = hd_front_span(block);
+	if (hd_unlikely((uintptr_t)block >> (HD_MAP_SHIFT + HD_MAP_LEAF_BITS) !=
+			cache->leaf_index))
+		goto out_end;
+	span = ((struct hd_span **)cache->spans)[(uintptr_t)block >> HD_MAP_SHIFT];
 	if (hd_unlikely(!span || span->handle != handle))
 		goto out_end;
 	state = hd_span_state(span, block);
