@@ -93,7 +93,10 @@ FIXTURE_TEARDOWN(race)
 {
 	heap_destroy(&self->heap);
 	EXPECT_TRUE(eventually(bytes_in_use(&self->cgroup, self->fd) <
-			       self->in_use + (long)SLACK_BYTES));
+			       self->in_use + (long)SLACK_BYTES)) {
+		TH_LOG("%ld bytes more than before",
+		       bytes_in_use(&self->cgroup, self->fd) - self->in_use);
+	}
 	close(self->fd);
 	EXPECT_EQ(0, file_write("/sys/fs/cgroup/cgroup.procs", "0"));
 	EXPECT_EQ(0, cgroup_destroy(&self->cgroup));
