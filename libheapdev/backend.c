@@ -303,7 +303,7 @@ int hd_backend_describe(uint64_t id, const void *address,
 int hd_backend_take(uint64_t id, size_t nr_pages, uintptr_t *base, bool *near,
 		    DWORD *scopes)
 {
-	uint64_t span;
+	uint64_t span = 0;
 	struct privheap_take arg = {
 		.size = sizeof(arg),
 		.heap = id,

@@ -1264,7 +1264,7 @@ static bool cache_is_sound(const struct hd_cache *cache)
 	for (i = 0; i < HD_NR_CLASSES; i++) {
 		for (slot = cache->bins[i].top; slot > cache->bins[i].base; slot--)
 			if (find_state(cache->heap, slot->block, &span) !=
-			    slot->state || span->class != i ||
+			    slot->state || !span || span->class != i ||
 			    atomic_load_explicit(slot->state,
 						 memory_order_relaxed))
 				return false;

@@ -158,6 +158,7 @@ static inline struct hd_cache *hd_front_begin(HANDLE handle)
 	atomic_store_explicit(&cache->busy, 1, memory_order_relaxed);
 	atomic_signal_fence(memory_order_seq_cst);
 	/* Not atomic, which would take one instruction more; a word it is. */
+	/* cppcheck-suppress nullPointerRedundantCheck */
 	if (hd_likely(cache->counters.key == (uintptr_t)handle)) {
 		if (!cache)	/* which the compiler cannot know */
 			__builtin_unreachable();
