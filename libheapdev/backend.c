@@ -24,6 +24,7 @@ int hd_backend_create(uint32_t flags, uint64_t initial_bytes,
 		arg.soft_bytes = options->SoftBytes;
 		arg.grace_bytes = options->GraceBytes;
 		arg.cgroup_fd = options->CgroupFd;
+		arg.policy = options->Policy;
 	}
 	err = hd_device_call(PRIVHEAP_IOC_CREATE, &arg);
 	if (err)

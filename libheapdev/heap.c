@@ -410,7 +410,7 @@ static bool options_are_known(const HEAPDEV_OPTIONS *options)
 	for (i = sizeof(*options); i < options->cb; i++)
 		if (tail[i])
 			return false;
-	return !options->Reserved;
+	return options->Policy <= HEAPDEV_POLICY_HUGE;
 }
 
 HANDLE HeapdevCreate(DWORD flOptions, SIZE_T dwInitialSize,

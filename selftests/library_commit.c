@@ -193,6 +193,23 @@ TEST_F(commit, policy_keeps_idle_pages)
 	EXPECT_TRUE(HeapDestroy(heap));
 }
 
+TEST_F(commit, policy_of_new_heap)
+{
+	HEAPDEV_OPTIONS options = {
+		.cb = sizeof(options),
+		.Policy = HEAPDEV_POLICY_HUGE,
+	};
+	HANDLE heap = HeapdevCreate(0, 0, 0, &options);
+
+	ASSERT_HEAP(heap);
+	EXPECT_TRUE(HeapdevSetPolicy(heap, HEAPDEV_POLICY_PAGE, 0, 0));
+	EXPECT_TRUE(HeapdevSetPolicy(heap, HEAPDEV_POLICY_HUGE, 0, 0));
+	EXPECT_NO_ERROR();
+	EXPECT_FALSE(HeapdevSetPolicy(self->heap, HEAPDEV_POLICY_HUGE, 0, 0));
+	EXPECT_ERROR(ERROR_INVALID_PARAMETER);
+	EXPECT_TRUE(HeapDestroy(heap));
+}
+
 TEST_F(commit, policy_refused)
 {
 	EXPECT_FALSE(HeapdevSetPolicy(self->heap, 77, 0, 0));

@@ -180,7 +180,7 @@ TEST_F(limit, create_with_bad_options)
 		{ ERROR_INVALID_PARAMETER,
 		  { .cb = sizeof(HEAPDEV_OPTIONS), .Flags = 0x80000000 } },
 		{ ERROR_INVALID_PARAMETER,
-		  { .cb = sizeof(HEAPDEV_OPTIONS), .Reserved = 1 } },
+		  { .cb = sizeof(HEAPDEV_OPTIONS), .Policy = 77 } },
 		{ ERROR_INVALID_PARAMETER,
 		  { .cb = sizeof(HEAPDEV_OPTIONS), .CgroupFd = 1 } },
 		{ ERROR_INVALID_PARAMETER,

@@ -563,7 +563,7 @@ typedef struct _HEAPDEV_OPTIONS {
 	SIZE_T GraceBytes;	/* grace, rounded up to pages */
 	int CgroupFd;		/* of a directory in /sys/fs/cgroup that the caller
 				 * may write to; 0 without the flag */
-	DWORD Reserved;		/* 0 */
+	DWORD Policy;		/* HEAPDEV_POLICY_*; 0 for that of the module */
 } HEAPDEV_OPTIONS;
 
 /**
@@ -575,8 +575,8 @@ typedef struct _HEAPDEV_OPTIONS {
  *	it, if the rest is zero.
  *
  * Return: as HeapCreate(); NULL with ERROR_INVALID_PARAMETER, too, if @options has a
- * wrong cb, an unknown flag, a soft limit or a grace above the limit, or no
- * descriptor of a cgroup; with ERROR_ACCESS_DENIED if the cgroup may not be written
+ * wrong cb, an unknown flag or policy, a soft limit or a grace above the limit, or
+ * no descriptor of a cgroup; with ERROR_ACCESS_DENIED if the cgroup may not be written
  * to; with ERROR_NOT_SUPPORTED if it has no memory controller.
  */
 HEAPDEV_API HANDLE HeapdevCreate(DWORD flOptions, SIZE_T dwInitialSize,
@@ -705,6 +705,8 @@ HEAPDEV_API void HeapdevGraceLeave(void);
 #define HEAPDEV_POLICY_WINDOW	2U	/* a window of them around it */
 #define HEAPDEV_POLICY_ADAPTIVE	3U	/* more and more of them in a sequence */
 #define HEAPDEV_POLICY_POPULATE	4U	/* all of them, before it is touched */
+#define HEAPDEV_POLICY_HUGE	5U	/* a huge page of 2 MiB, where there is one; only
+					 * for heaps that were created with it */
 
 /**
  * HeapdevSetPolicy() - change how a heap has memory
@@ -715,8 +717,9 @@ HEAPDEV_API void HeapdevGraceLeave(void);
  *	and frees in waves does not wait for memory in each. It counts against limits,
  *	but goes before one refuses anything. A debug heap keeps nothing.
  *
- * Return: TRUE; or FALSE with ERROR_INVALID_PARAMETER (no such policy, or window),
- * with ERROR_NOT_ENOUGH_MEMORY (@idle_bytes beyond the address space), or with
+ * Return: TRUE; or FALSE with ERROR_INVALID_PARAMETER (no such policy, or window,
+ * or HEAPDEV_POLICY_HUGE for a heap that was created with another), with
+ * ERROR_NOT_ENOUGH_MEMORY (@idle_bytes beyond the address space), or with
  * ERROR_INVALID_HANDLE.
  */
 HEAPDEV_API BOOL HeapdevSetPolicy(HANDLE heap, DWORD policy, DWORD window_pages,
