@@ -52,7 +52,6 @@ static int ph_front_take_locked(struct ph_heap *heap, u64 *spans,
 	int err;
 
 	err = ph_heap_check_locked(heap);
-	ph_inject_begin_locked(heap);
 	while (!err && nr < arg->nr_spans) {
 		err = ph_front_take_one(heap, arg->nr_pages, &spans[nr]);
 		nr += !err;
@@ -108,7 +107,9 @@ static int ph_front_take_any(struct ph_heap *heap, struct privheap_take *arg,
 
 	do {
 		mutex_lock(&heap->lock);
-		nr = ph_front_take_locked(heap, spans, arg);
+		ph_inject_begin_locked(heap);
+		nr = ph_inject_end_locked(heap, ph_front_take_locked(heap, spans,
+								     arg));
 		arg->out_state = ph_limit_is_near(heap) ? PRIVHEAP_TAKE_S_NEAR : 0;
 		mutex_unlock(&heap->lock);
 		if (likely(nr > 0))

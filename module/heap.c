@@ -287,7 +287,7 @@ static bool ph_heap_evict(struct ph_heap *heap)
 /**
  * ph_heap_mend - do what can be done about an error without a lock
  * @heap: the heap that a call failed on
- * @err: how
+ * @err: how, as ph_inject_end_locked() told
  * @bytes: what it needs room for
  * @align: at which alignment
  * @spare: receives a region for a block that gets one of its own; NULL for what
@@ -304,6 +304,8 @@ int ph_heap_mend(struct ph_heap *heap, int err, unsigned long bytes,
 		 unsigned long align, struct ph_region **spare,
 		 void __user *answer)
 {
+	if (err == -ECANCELED)
+		return -ENOMEM;
 	if (err == -EFAULT)
 		return ph_heap_fault_in(heap, answer);
 	if (err == -EAGAIN)
@@ -383,7 +385,6 @@ static int ph_heap_alloc_locked(struct ph_heap *heap,
 	err = ph_heap_check_locked(heap);
 	if (err)
 		return err;
-	ph_inject_begin_locked(heap);
 	err = ph_heap_place_locked(heap, arg->bytes, arg->align, spare, &addr);
 	if (err)
 		return err;
@@ -416,12 +417,14 @@ int ph_heap_alloc(struct ph_heap *heap, const struct privheap_alloc *arg,
 
 	do {
 		mutex_lock(&heap->lock);
+		ph_inject_begin_locked(heap);
 		if (unlikely(arg->flags & PRIVHEAP_ALLOC_F_GRACE))
 			heap->charge.grace = true;
 		err = ph_heap_alloc_locked(heap, arg, &spare, answer);
 		heap->charge.grace = false;
 		if (unlikely(err == -EDQUOT))
 			ph_limit_report_refusal(heap);
+		err = ph_inject_end_locked(heap, err);
 		mutex_unlock(&heap->lock);
 		if (likely(!err))
 			return 0;
@@ -550,7 +553,6 @@ static int ph_heap_realloc_locked(struct ph_heap *heap,
 	if (ph_block_is_guarded(&block))
 		return -EOPNOTSUPP;
 	bytes = block.bytes;
-	ph_inject_begin_locked(heap);
 	err = ph_heap_resize_locked(heap, region, &block, arg, answer);
 	if (!err)
 		trace_privheap_block_realloc(heap, arg->addr, bytes, arg->addr,
@@ -578,11 +580,13 @@ int ph_heap_realloc(struct ph_heap *heap, const struct privheap_realloc *arg,
 
 	do {
 		mutex_lock(&heap->lock);
+		ph_inject_begin_locked(heap);
 		heap->charge.grace = arg->flags & PRIVHEAP_REALLOC_F_GRACE;
 		err = ph_heap_realloc_locked(heap, arg, &spare, answer);
 		heap->charge.grace = false;
 		if (err == -EDQUOT)
 			ph_limit_report_refusal(heap);
+		err = ph_inject_end_locked(heap, err);
 		mutex_unlock(&heap->lock);
 		if (!err || (err == -ENOSPC &&
 			     arg->flags & PRIVHEAP_REALLOC_F_IN_PLACE))
@@ -671,7 +675,6 @@ static int ph_heap_guard_alloc_locked(struct ph_heap *heap,
 	err = ph_heap_check_locked(heap);
 	if (err)
 		return err;
-	ph_inject_begin_locked(heap);
 	err = ph_block_alloc_guarded(&heap->store, &request, &addr);
 	if (err)
 		return err;
@@ -709,11 +712,13 @@ int ph_heap_guard_alloc(struct ph_heap *heap,
 	outer = ph_cgroup_enter(heap->cgroup);
 	do {
 		mutex_lock(&heap->lock);
+		ph_inject_begin_locked(heap);
 		heap->charge.grace = arg->flags & PRIVHEAP_GUARD_ALLOC_F_GRACE;
 		err = ph_heap_guard_alloc_locked(heap, arg, answer);
 		heap->charge.grace = false;
 		if (err == -EDQUOT)
 			ph_limit_report_refusal(heap);
+		err = ph_inject_end_locked(heap, err);
 		mutex_unlock(&heap->lock);
 		if (!err)
 			break;

@@ -177,6 +177,36 @@ TEST_F(inject, backed_commit_that_fails_has_no_memory)
 	EXPECT_EQ(1, after.out_nr_injected_failures);
 }
 
+/* The quarantine gives way to want of memory, but not to a failure that is asked for. */
+TEST_F(inject, quarantine_stays)
+{
+	struct privheap_describe describe;
+	char *freed[4], *block;
+	struct heap heap;
+	size_t i;
+
+	ASSERT_EQ(0, heap_create(&heap, self->fd, .quarantine_bytes = MIB,
+				 .flags = PRIVHEAP_CREATE_F_GUARD));
+	for (i = 0; i < ARRAY_SIZE(freed); i++)
+		ASSERT_EQ(0, block_alloc_guarded(&heap, 100, 0, 0, 0, &freed[i]));
+	for (i = 0; i < ARRAY_SIZE(freed); i++)
+		ASSERT_EQ(0, block_free(&heap, freed[i]));
+	ASSERT_EQ(0, heap_inject(&heap, .nth = 1));
+	EXPECT_EQ(-ENOMEM, block_alloc_guarded(&heap, 100, 0, 0, 0, &block));
+	EXPECT_EQ(1, nr_injected(&heap));
+	ASSERT_EQ(0, heap_inject(&heap, .rate_ppm = ALL_PPM));
+	EXPECT_EQ(-ENOMEM, block_alloc_guarded(&heap, 100, 0, 0, 0, &block));
+	EXPECT_EQ(2, nr_injected(&heap));
+	EXPECT_EQ(-ENOMEM, alloc_pages(&heap));
+	EXPECT_EQ(3, nr_injected(&heap));
+	for (i = 0; i < ARRAY_SIZE(freed); i++) {
+		ASSERT_EQ(0, heap_describe(&heap, freed[i], &describe));
+		EXPECT_EQ(PRIVHEAP_DESCRIBE_FREED, describe.out_state);
+	}
+	ASSERT_EQ(0, heap_inject(&heap, .rate_ppm = 0));
+	EXPECT_EQ(0, block_alloc_guarded(&heap, 100, 0, 0, 0, &block));
+}
+
 TEST_F(inject, limit_counts_for_more)
 {
 	struct heap heap;
