@@ -351,12 +351,15 @@ static void ph_heap_wipe_locked(struct ph_heap *heap, struct ph_region *region,
 		ph_content_zero(region, addr, bytes);
 }
 
-/* Frees a block; the region that it had of its own becomes the call's spare. */
+/*
+ * Frees a block; the region that it had of its own becomes the call's spare. What it
+ * holds need not be wiped: that is done when the call discards the region.
+ */
 static void ph_heap_free_locked(struct ph_heap *heap, struct ph_region *region,
 				struct ph_block *block, struct ph_region **spare)
 {
-	ph_heap_wipe_locked(heap, region, block->addr, block->capacity);
 	if (!region->blocks.dedicated) {
+		ph_heap_wipe_locked(heap, region, block->addr, block->capacity);
 		ph_block_free(&heap->store, &region->blocks, block);
 		return;
 	}
@@ -364,15 +367,21 @@ static void ph_heap_free_locked(struct ph_heap *heap, struct ph_region *region,
 	*spare = region;
 }
 
-/* Takes back a block that was placed, but not answered. */
+/*
+ * Takes back a block that was placed, but not answered. A region of its own may be
+ * tried again, and must not hold then what was copied to it.
+ */
 static void ph_heap_unplace_locked(struct ph_heap *heap, unsigned long addr,
 				   struct ph_region **spare)
 {
 	struct ph_region *region;
 	struct ph_block block;
 
-	if (!WARN_ON_ONCE(ph_heap_find_block(heap, addr, &region, &block)))
-		ph_heap_free_locked(heap, region, &block, spare);
+	if (WARN_ON_ONCE(ph_heap_find_block(heap, addr, &region, &block)))
+		return;
+	if (region->blocks.dedicated)
+		ph_heap_wipe_locked(heap, region, addr, block.capacity);
+	ph_heap_free_locked(heap, region, &block, spare);
 }
 
 static int ph_heap_alloc_locked(struct ph_heap *heap,

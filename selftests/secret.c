@@ -591,6 +591,21 @@ static int give_up_place(struct giving_up *it)
 	return block_realloc(&it->heap, &it->block, 3 * MIB, 0);
 }
 
+/* A block that has a region of its own is wiped by nobody but who gets its pages. */
+static int give_up_large(struct giving_up *it)
+{
+	int ret = give_up_place(it);
+
+	return ret ? ret : block_free(&it->heap, it->block);
+}
+
+static int give_up_large_place(struct giving_up *it)
+{
+	int ret = give_up_place(it);
+
+	return ret ? ret : block_realloc(&it->heap, &it->block, 9 * MIB, 0);
+}
+
 static int give_up_blocks(struct giving_up *it)
 {
 	size_t kept;
@@ -632,6 +647,8 @@ static const struct {
 	{ PRIVHEAP_CREATE_F_SECRET, give_up_free, 0 },
 	{ PRIVHEAP_CREATE_F_SECRET, give_up_shrink, 1 },
 	{ PRIVHEAP_CREATE_F_SECRET, give_up_place, NR_PAGES },
+	{ PRIVHEAP_CREATE_F_SECRET, give_up_large, 0 },
+	{ PRIVHEAP_CREATE_F_SECRET, give_up_large_place, NR_PAGES },
 	{ PRIVHEAP_CREATE_F_SECRET, give_up_blocks, 0 },
 	{ PRIVHEAP_CREATE_F_SECRET, give_up_heap, 0 },
 	{ PRIVHEAP_CREATE_F_SECRET, give_up_mapping, 0 },
