@@ -22,8 +22,12 @@
 #include "internal.h"
 #include "trace.h"
 
-/* No heap and no block can be larger. */
-static u64 ph_max_bytes(void)
+/**
+ * ph_max_bytes - how large can a heap or a block be?
+ *
+ * Return: so many bytes; no size of the current task's may be larger.
+ */
+u64 ph_max_bytes(void)
 {
 	unsigned long end = TASK_SIZE;
 
@@ -504,7 +508,7 @@ static int ph_ioctl_policy(struct ph_call *call)
 	heap = ph_heap_get(call->file, arg->heap);
 	if (!heap)
 		return -ENXIO;
-	err = ph_heap_policy(heap, arg);
+	err = ph_heap_policy(heap, arg, PH_POLICY_SET_ALL);
 	ph_heap_put(heap);
 	return err;
 }

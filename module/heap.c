@@ -825,10 +825,23 @@ int ph_heap_compact(struct ph_heap *heap, struct privheap_compact *arg)
 	return err;
 }
 
-static void ph_heap_set_policy_locked(struct ph_heap *heap, u32 policy,
-				      u32 window_pages, u64 idle_bytes)
+/* Gives a heap another policy, or the one that it has another window. */
+static int ph_heap_set_policy_locked(struct ph_heap *heap,
+				     const struct privheap_policy *arg,
+				     unsigned int set)
 {
-	ph_policy_set(heap, policy, window_pages);
+	u32 policy = set & PH_POLICY_SET_ID ? arg->policy : ph_policy_id(heap);
+
+	if (ph_policy_check(policy, arg->window_pages))
+		return -EINVAL;
+	if (set & PH_POLICY_SET_ID && ph_policy_is_huge(policy) && !heap->huge)
+		return -EOPNOTSUPP;
+	ph_policy_set(heap, policy, arg->window_pages);
+	return 0;
+}
+
+static void ph_heap_set_idle_locked(struct ph_heap *heap, u64 idle_bytes)
+{
 	heap->max_idle = ph_heap_idle_pages(heap, idle_bytes);
 	if (heap->nr_idle > heap->max_idle)
 		ph_commit_trim(heap);
@@ -837,25 +850,28 @@ static void ph_heap_set_policy_locked(struct ph_heap *heap, u32 policy,
 /**
  * ph_heap_policy - change the policy of a heap
  * @heap: which
- * @arg: the policy, its window and the bound of idle pages, checked
+ * @arg: the policy, its window, and the bound of idle pages, checked against
+ *	ph_max_bytes()
+ * @set: PH_POLICY_SET_*: which of them are to change. A new policy without a
+ *	window gets its default
  *
  * Context: May sleep; takes ph_heap.lock.
- * Return: 0, -ENXIO, -EIDRM; -EOPNOTSUPP for "huge" in a heap that was made with
- * another.
+ * Return: 0, -ENXIO, -EIDRM; -EINVAL for a window that the policy cannot have;
+ * -EOPNOTSUPP for "huge" in a heap that was made with another.
  */
-int ph_heap_policy(struct ph_heap *heap, const struct privheap_policy *arg)
+int ph_heap_policy(struct ph_heap *heap, const struct privheap_policy *arg,
+		   unsigned int set)
 {
 	int err;
 
 	mutex_lock(&heap->lock);
 	err = ph_heap_check_locked(heap);
-	if (!err && ph_policy_is_huge(arg->policy) && !heap->huge)
-		err = -EOPNOTSUPP;
-	if (!err) {
-		ph_heap_set_policy_locked(heap, arg->policy, arg->window_pages,
-					  arg->idle_bytes);
+	if (!err && set & (PH_POLICY_SET_ID | PH_POLICY_SET_WINDOW))
+		err = ph_heap_set_policy_locked(heap, arg, set);
+	if (!err && set & PH_POLICY_SET_IDLE)
+		ph_heap_set_idle_locked(heap, arg->idle_bytes);
+	if (!err)
 		trace_privheap_policy_change(heap);
-	}
 	mutex_unlock(&heap->lock);
 	return err;
 }

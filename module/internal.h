@@ -115,6 +115,13 @@ enum ph_limit_right {
 	PH_LIMIT_ANY,
 };
 
+/* Members of struct privheap_policy that are to be set. */
+#define PH_POLICY_SET_ID	(1U << 0)
+#define PH_POLICY_SET_WINDOW	(1U << 1)
+#define PH_POLICY_SET_IDLE	(1U << 2)
+#define PH_POLICY_SET_ALL	(PH_POLICY_SET_ID | PH_POLICY_SET_WINDOW | \
+				 PH_POLICY_SET_IDLE)
+
 /**
  * struct ph_limit_change - a change of limits that somebody asks for
  * @set: PRIVHEAP_LIMIT_F_*: which of the others count
@@ -532,6 +539,7 @@ static inline int ph_answer(u64 __user *answer, u64 value)
 
 /* file.c */
 extern const struct file_operations ph_file_fops;
+u64 ph_max_bytes(void);
 int ph_answer_fault_in(void __user *answer);
 int ph_alloc_check(struct privheap_alloc *arg);
 int ph_call_answer(struct ph_call *call);
@@ -572,7 +580,8 @@ int ph_heap_guard_free(struct ph_heap *heap,
 int ph_heap_describe(struct ph_heap *heap, struct privheap_describe *arg);
 int ph_heap_compact(struct ph_heap *heap, struct privheap_compact *arg);
 int ph_heap_reset(struct ph_heap *heap, struct privheap_reset *arg);
-int ph_heap_policy(struct ph_heap *heap, const struct privheap_policy *arg);
+int ph_heap_policy(struct ph_heap *heap, const struct privheap_policy *arg,
+		   unsigned int set);
 int ph_heap_inject(struct ph_heap *heap, const struct privheap_inject *arg);
 
 /* range.c */

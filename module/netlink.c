@@ -191,21 +191,24 @@ static int ph_heap_get_doit(struct sk_buff *skb, struct genl_info *info)
 	return err;
 }
 
-/* What of a policy is not to change stays as it is. */
-static bool ph_heap_read_policy(struct ph_heap *heap, struct nlattr **attrs,
-				struct privheap_policy *arg)
+/* Returns PH_POLICY_SET_*: what of a policy is to change. */
+static unsigned int ph_heap_read_policy(struct nlattr **attrs,
+					struct privheap_policy *arg)
 {
 	struct nlattr *policy = attrs[PRIVHEAP_A_HEAP_POLICY];
 	struct nlattr *window = attrs[PRIVHEAP_A_HEAP_WINDOW_PAGES];
 	struct nlattr *idle = attrs[PRIVHEAP_A_HEAP_MAX_IDLE_BYTES];
 
-	arg->policy = policy ? nla_get_u32(policy) : ph_policy_id(heap);
-	arg->window_pages = policy ? 0 : READ_ONCE(heap->window_pages);
+	memset(arg, 0, sizeof(*arg));
+	if (policy)
+		arg->policy = nla_get_u32(policy);
 	if (window)
 		arg->window_pages = nla_get_u32(window);
-	arg->idle_bytes = idle ? nla_get_u64(idle) :
-			  (u64)READ_ONCE(heap->max_idle) << PAGE_SHIFT;
-	return policy || window || idle;
+	if (idle)
+		arg->idle_bytes = nla_get_u64(idle);
+	return (policy ? PH_POLICY_SET_ID : 0) |
+	       (window ? PH_POLICY_SET_WINDOW : 0) |
+	       (idle ? PH_POLICY_SET_IDLE : 0);
 }
 
 static bool ph_heap_read_inject(struct nlattr **attrs,
@@ -225,26 +228,42 @@ static bool ph_heap_read_inject(struct nlattr **attrs,
 	return nth || rate;
 }
 
-/* Everything is checked first; what is left to fail is that the heap ends. */
+static int ph_heap_apply_policy(struct ph_heap *heap, struct genl_info *info,
+				const struct privheap_policy *arg,
+				unsigned int set)
+{
+	int err;
+
+	if (arg->idle_bytes > ph_max_bytes())
+		return PH_REFUSE(info->extack,
+				 info->attrs[PRIVHEAP_A_HEAP_MAX_IDLE_BYTES],
+				 EOVERFLOW, "more than a heap can have");
+	err = ph_heap_policy(heap, arg, set);
+	if (err == -EINVAL)
+		return PH_REFUSE(info->extack,
+				 info->attrs[PRIVHEAP_A_HEAP_WINDOW_PAGES],
+				 EINVAL,
+				 "the policy has no window of this length");
+	return err;
+}
+
+/* After the policy was set, what is left to fail is that the heap ends. */
 static int ph_heap_apply(struct ph_heap *heap, struct genl_info *info)
 {
-	struct nlattr *window = info->attrs[PRIVHEAP_A_HEAP_WINDOW_PAGES];
-	struct privheap_policy policy = {};
+	struct privheap_policy policy;
 	struct privheap_inject inject;
-	bool set_policy, set_inject;
+	unsigned int set_policy;
+	bool set_inject;
 	int err = 0;
 
-	set_policy = ph_heap_read_policy(heap, info->attrs, &policy);
+	set_policy = ph_heap_read_policy(info->attrs, &policy);
 	set_inject = ph_heap_read_inject(info->attrs, &inject);
 	if (!set_policy && !set_inject)
 		return PH_REFUSE(info->extack, NULL, EINVAL, "nothing to set");
-	if (set_policy && ph_policy_check(policy.policy, policy.window_pages))
-		return PH_REFUSE(info->extack, window, EINVAL,
-				 "the policy has no window of this length");
 	if (set_inject)
 		err = ph_inject_check(&inject);
 	if (!err && set_policy)
-		err = ph_heap_policy(heap, &policy);
+		err = ph_heap_apply_policy(heap, info, &policy, set_policy);
 	if (!err && set_inject)
 		err = ph_heap_inject(heap, &inject);
 	if (err == -EIDRM)

@@ -464,6 +464,52 @@ TEST_F(netlink, set_policy)
 	EXPECT_ATTR(MAX_IDLE_BYTES, 64 * KIB);
 }
 
+struct idle_setter {
+	struct nl nl;
+	__u64 serial;
+	bool stop;
+};
+
+/* Sets the bound of idle pages, and nothing else, until it is told to stop. */
+static void *set_idle(void *data)
+{
+	struct idle_setter *setter = data;
+	struct nl_msg msg;
+	long err = 0;
+
+	while (!err && !__atomic_load_n(&setter->stop, __ATOMIC_RELAXED)) {
+		begin_heap_set(&setter->nl, &msg, setter->serial);
+		nl_add_u64(&msg, PRIVHEAP_A_HEAP_MAX_IDLE_BYTES, 64 * KIB);
+		err = nl_ask(&setter->nl, &msg, NULL, NULL);
+	}
+	return (void *)err;
+}
+
+/* What is not named stays as others have just set it. */
+TEST_F_TIMEOUT(netlink, set_beside_program, 240)
+{
+	struct idle_setter setter = { .serial = self->stat.out_serial };
+	unsigned int i, window, nr_wrong = 0;
+	struct privheap_stat stat;
+	pthread_t thread;
+	void *failed;
+
+	ASSERT_EQ(0, nl_open(&setter.nl));
+	ASSERT_EQ(0, pthread_create(&thread, NULL, set_idle, &setter));
+	for (i = 0; i < 20000; i++) {
+		window = 4 << i % 2;
+		if (heap_policy(&self->heap, PRIVHEAP_POLICY_WINDOW, window) ||
+		    heap_stat(&self->heap, &stat) ||
+		    stat.out_window_pages != window)
+			nr_wrong++;
+	}
+	__atomic_store_n(&setter.stop, true, __ATOMIC_RELAXED);
+	ASSERT_EQ(0, pthread_join(thread, &failed));
+	EXPECT_EQ(NULL, failed);
+	EXPECT_EQ(0, nr_wrong);
+	nl_close(&setter.nl);
+}
+
 TEST_F(netlink, set_failures)
 {
 	struct nl_msg msg, answer;
