@@ -740,6 +740,15 @@ static void child_runs(const int *talks, unsigned int way, int talk)
 	_exit(child_gives_up(way, talk));
 }
 
+/*
+ * Where there are marks they may be seen once too often: on its way here each page
+ * goes through one of the kernel's, which is looked at as well.
+ */
+static bool is_number_seen(unsigned int nr, unsigned int nr_there)
+{
+	return nr == nr_there || (nr_there && nr == nr_there + 1);
+}
+
 TEST(given_up_pages_are_wiped)
 {
 	unsigned int nr[NR_WAYS], way;
@@ -760,15 +769,17 @@ TEST(given_up_pages_are_wiped)
 	}
 	ASSERT_LE(256 * MIB, find_marks(nr));
 	for (way = 0; way < NR_WAYS; way++) {
-		EXPECT_EQ(NR_PAGES, nr[way]);
+		EXPECT_TRUE(is_number_seen(nr[way], NR_PAGES)) {
+			TH_LOG("way %u before: %u", way, nr[way]);
+		}
 		ASSERT_EQ(1, write(talks[way], &byte, 1));
 		EXPECT_EQ(ways[way].give_up != give_up_life,
 			  read(talks[way], &byte, 1));
 	}
 	ASSERT_LE(256 * MIB, find_marks(nr));
 	for (way = 0; way < NR_WAYS; way++) {
-		EXPECT_EQ(ways[way].nr_left, nr[way]) {
-			TH_LOG("way %u", way);
+		EXPECT_TRUE(is_number_seen(nr[way], ways[way].nr_left)) {
+			TH_LOG("way %u after: %u", way, nr[way]);
 		}
 		close(talks[way]);
 		wait(NULL);
