@@ -660,9 +660,11 @@ static int ph_ioctl_batch(struct ph_call *call)
 	heap = ph_heap_get(call->file, arg->heap);
 	if (!heap)
 		return -ENXIO;
-	err = ph_front_batch(heap, arg) ?: ph_call_answer(call);
-	if (!err)
+	err = ph_front_batch(heap, arg);
+	if (!err) {
+		ph_call_answer(call);	/* unless that was in a block it freed */
 		ph_call_notice(heap, &uarg->out_notice);
+	}
 	ph_heap_put(heap);
 	return err;
 }
