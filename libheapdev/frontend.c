@@ -111,6 +111,7 @@ static void *arena_alloc_locked(size_t units)
 {
 	struct unused *unused = arena_unused[units];
 	char *mem;
+	int saved;
 
 	if (unused) {
 		arena_unused[units] = unused->next;
@@ -121,6 +122,10 @@ static void *arena_alloc_locked(size_t units)
 		mem = map_guarded(ARENA_BYTES);
 		if (!mem)
 			return NULL;
+		/* The kernel pins pages of it, and refuses huge ones. */
+		saved = errno;
+		madvise(mem, ARENA_BYTES, MADV_NOHUGEPAGE);
+		errno = saved;
 		arena = mem;
 		arena_end = mem + ARENA_BYTES;
 	}

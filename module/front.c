@@ -20,10 +20,13 @@
 #include "inject.h"
 #include "internal.h"
 
+/* How many counters a heap may have, and a page: they are read under a spinlock. */
+#define PH_COUNTERS_MAX		1024
+
 /**
  * struct ph_counters - counters of a program that are added to a heap's
  * @node: in ph_heap.counters (ph_heap.counters_lock)
- * @page: pinned (constant)
+ * @page: pinned, anonymous and not part of a larger one (constant)
  * @offset: where in the page (constant)
  */
 struct ph_counters {
@@ -251,10 +254,29 @@ int ph_front_batch(struct ph_heap *heap, struct privheap_batch *arg)
 	return nr ? 0 : err;
 }
 
+static void ph_counters_unpin(struct ph_counters *counters)
+{
+	unpin_user_page(counters->page);
+	kfree(counters);
+}
+
+/*
+ * A part of a huge page would hold all of it for the charge of one page, and one of
+ * a file would have to be marked dirty. A reference count must not overflow.
+ */
+static int ph_counters_check_page(struct page *page)
+{
+	if (!PageAnon(page) || PageCompound(page))
+		return -EOPNOTSUPP;
+	if (page_count(page) / GUP_PIN_COUNTING_BIAS > PH_COUNTERS_MAX)
+		return -EMFILE;
+	return 0;
+}
+
 static struct ph_counters *ph_counters_pin(unsigned long addr)
 {
 	struct ph_counters *counters;
-	int nr;
+	int nr, err;
 
 	counters = kzalloc(sizeof(*counters), PH_GFP_META);
 	if (!counters)
@@ -266,20 +288,39 @@ static struct ph_counters *ph_counters_pin(unsigned long addr)
 		return ERR_PTR(nr == -ENOMEM ? -ENOMEM : -EFAULT);
 	}
 	counters->offset = offset_in_page(addr);
+	err = ph_counters_check_page(counters->page);
+	if (err) {
+		ph_counters_unpin(counters);
+		return ERR_PTR(err);
+	}
 	return counters;
 }
 
-static void ph_counters_unpin(struct ph_counters *counters)
+static int ph_counters_check_locked(struct ph_heap *heap,
+				    const struct ph_counters *counters)
 {
-	unpin_user_page(counters->page);
-	kfree(counters);
+	struct ph_counters *other;
+	unsigned int nr = 0;
+
+	list_for_each_entry(other, &heap->counters, node) {
+		if (other->page == counters->page &&
+		    other->offset == counters->offset)
+			return -EEXIST;
+		nr++;
+	}
+	return nr < PH_COUNTERS_MAX ? 0 : -EMFILE;
 }
 
 static int ph_counters_attach_locked(struct ph_heap *heap,
 				     struct ph_counters *counters)
 {
-	int err = ph_limit_charge_above(heap, 1);
+	int err;
 
+	err = ph_counters_check_locked(heap, counters);
+	if (err)
+		return err;
+	heap->charge.crossed = 0;	/* by a charge that was refused */
+	err = ph_limit_charge_above(heap, 1);
 	if (err) {
 		ph_limit_report_refusal(heap);
 		return err;
@@ -297,7 +338,8 @@ static int ph_counters_attach_locked(struct ph_heap *heap,
  * @arg: the call; its address has been checked to be aligned
  *
  * Context: May sleep and fault; takes ph_heap.lock.
- * Return: 0, -EFAULT, -ENXIO, -EIDRM, -EDQUOT, -ENOMEM.
+ * Return: 0, -EFAULT, -EOPNOTSUPP, -EEXIST, -EMFILE, -ENXIO, -EIDRM, -EDQUOT,
+ * -ENOMEM.
  */
 int ph_front_count(struct ph_heap *heap, const struct privheap_count *arg)
 {

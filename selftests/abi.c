@@ -48,7 +48,6 @@ FIXTURE(call) {
 	char *guarded;
 	struct privheap_entry entries[4];
 	struct privheap_batch_entry batch[4];
-	struct privheap_counters counters;
 	__u64 spans[4];
 	/* What there was before the call under test. */
 	struct privheap_stat before;
@@ -275,6 +274,15 @@ static void prepare_heap(struct __test_metadata *_metadata,
 	self->nr_maps = maps_heaps();
 }
 
+static char *map_zeroed(struct __test_metadata *_metadata, size_t bytes)
+{
+	char *mem = mmap(NULL, bytes, PROT_READ | PROT_WRITE,
+			 MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+	ASSERT_NE(MAP_FAILED, mem);
+	return mem;
+}
+
 /* Arguments that succeed, for a new heap, with outputs that are marked. */
 static union call_arg prepare(struct __test_metadata *_metadata,
 			      FIXTURE_DATA(call) *self,
@@ -337,7 +345,8 @@ static union call_arg prepare(struct __test_metadata *_metadata,
 		arg.batch.op = PRIVHEAP_BATCH_ALLOC;
 		break;
 	case PRIVHEAP_IOC_COUNT:
-		arg.count.counters = (uintptr_t)&self->counters;
+		arg.count.counters = (uintptr_t)map_zeroed(_metadata,
+							   page_bytes());
 		break;
 	}
 	memset((char *)&arg + variant->out_start, OUT_PATTERN,
@@ -398,15 +407,6 @@ static char *map_edge(struct __test_metadata *_metadata, int prot)
 	ASSERT_NE(MAP_FAILED, mem);
 	ASSERT_EQ(0, mprotect(mem + page, page, prot));
 	return mem + page;
-}
-
-static char *map_zeroed(struct __test_metadata *_metadata, size_t bytes)
-{
-	char *mem = mmap(NULL, bytes, PROT_READ | PROT_WRITE,
-			 MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-
-	ASSERT_NE(MAP_FAILED, mem);
-	return mem;
 }
 
 /* Without this one the others would prove nothing. */

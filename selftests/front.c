@@ -10,6 +10,10 @@
 
 #define SPAN_PAGES	3U
 
+#ifndef MADV_COLLAPSE
+#define MADV_COLLAPSE	25
+#endif
+
 FIXTURE(front) {
 	int fd;
 	struct heap heap;
@@ -612,6 +616,43 @@ TEST_F(front, batch_gives_spans)
 	EXPECT_EQ(0, stat.out_taken_bytes);
 }
 
+/* The call, and then its entries, lie in the block that it frees. */
+TEST_F(front, batch_frees_itself)
+{
+	size_t bytes = 256 * 1024;
+	struct privheap_batch_entry *entry, outside;
+	struct privheap_batch *arg, aside;
+	struct privheap_stat stat;
+	int inside;
+	char *block;
+
+	for (inside = 0; inside < 2; inside++) {
+		ASSERT_EQ(0, block_alloc(&self->heap, bytes, &block));
+		arg = inside ? &aside : (void *)(block + bytes / 2);
+		entry = inside ? (void *)(block + bytes / 2) : &outside;
+		*entry = (struct privheap_batch_entry){
+			.addr = (uintptr_t)block,
+			.out_error = 77,
+		};
+		*arg = (struct privheap_batch){
+			.size = sizeof(*arg),
+			.heap = self->heap.id,
+			.entries = (uintptr_t)entry,
+			.nr_entries = 1,
+			.op = PRIVHEAP_BATCH_FREE,
+		};
+		EXPECT_EQ(0, privheap_ioctl(self->fd, PRIVHEAP_IOC_BATCH, arg));
+		EXPECT_EQ(SIGSEGV, touch_read(block + bytes / 2));
+		if (inside) {
+			EXPECT_EQ(1, aside.out_nr_done);
+		} else {
+			EXPECT_EQ(0, outside.out_error);
+		}
+		ASSERT_EQ(0, heap_stat(&self->heap, &stat));
+		EXPECT_EQ(0, stat.out_nr_blocks);
+	}
+}
+
 /*
  * Signals a thread as soon as its batch has begun. The call ends early, tells how
  * far it came, and the caller can go on from there.
@@ -756,6 +797,108 @@ TEST_F(front, count_at_wrong_address)
 	EXPECT_HEAP_STAT(&self->before, &self->heap);
 }
 
+/* Of a file, of a heap, or a part of a huge page. */
+TEST_F(front, count_in_wrong_memory)
+{
+	size_t page = page_bytes();
+	char *mem = mmap(NULL, 4 * MIB, PROT_READ | PROT_WRITE,
+			 MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	char *shared = mmap(NULL, page, PROT_READ | PROT_WRITE,
+			    MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	struct privheap_stat before;
+	char *huge, *span;
+
+	ASSERT_NE(MAP_FAILED, mem);
+	ASSERT_NE(MAP_FAILED, shared);
+	huge = at(((uintptr_t)mem + 2 * MIB - 1) & -(2 * MIB));
+	ASSERT_EQ(0, madvise(huge, 2 * MIB, MADV_HUGEPAGE));
+	memset(huge, 1, 2 * MIB);
+	ASSERT_EQ(0, madvise(huge, 2 * MIB, MADV_COLLAPSE));
+	ASSERT_EQ(0, span_take(&self->heap, 1, &span));
+	ASSERT_EQ(0, heap_stat(&self->heap, &before));
+	EXPECT_EQ(-EOPNOTSUPP, heap_count(&self->heap, (void *)huge));
+	EXPECT_EQ(-EOPNOTSUPP, heap_count(&self->heap, (void *)(huge + page)));
+	EXPECT_EQ(-EOPNOTSUPP, heap_count(&self->heap, (void *)shared));
+	EXPECT_EQ(-EOPNOTSUPP, heap_count(&self->heap, (void *)span));
+	EXPECT_HEAP_STAT(&before, &self->heap);
+}
+
+#define MAX_COUNTERS	1024U
+
+TEST_F(front, count_again_or_too_often)
+{
+	size_t bytes = (MAX_COUNTERS + 1) * sizeof(struct privheap_counters);
+	struct privheap_counters *counters;
+	struct privheap_limit before, after;
+	unsigned int i;
+	char *span;
+
+	counters = mmap(NULL, bytes, PROT_READ | PROT_WRITE,
+			MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	ASSERT_NE(MAP_FAILED, counters);
+	ASSERT_EQ(0, span_take(&self->heap, 4, &span));
+	for (i = 0; i < MAX_COUNTERS; i++) {
+		ASSERT_EQ(0, heap_count(&self->heap, &counters[i]));
+		ASSERT_EQ(-EEXIST, heap_count(&self->heap, &counters[i]));
+		counters[i] = COUNTERS(1, 1);
+	}
+	ASSERT_EQ(0, process_limit(self->fd, &before));
+	counters[i] = COUNTERS(1, 1);
+	EXPECT_EQ(-EMFILE, heap_count(&self->heap, &counters[i]));
+	EXPECT_EQ(-EEXIST, heap_count(&self->heap, &counters[0]));
+	EXPECT_EQ(-EEXIST, heap_count(&self->heap, &counters[i - 1]));
+	EXPECT_COUNTS(MAX_COUNTERS, MAX_COUNTERS);
+	ASSERT_EQ(0, process_limit(self->fd, &after));
+	EXPECT_EQ(before.out_usage_bytes, after.out_usage_bytes);
+}
+
+TEST(count_too_often_in_page)
+{
+	size_t page = page_bytes(), i, nr = page / sizeof(struct privheap_counters);
+	struct privheap_counters *counters;
+	int fd = privheap_open();
+	struct heap heaps[32], more;
+
+	ASSERT_LE(0, fd);
+	ASSERT_GE(32 * nr, MAX_COUNTERS);
+	counters = mmap(NULL, page, PROT_READ | PROT_WRITE,
+			MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	ASSERT_NE(MAP_FAILED, counters);
+	ASSERT_EQ(0, heap_create(&more, fd));
+	for (i = 0; i < MAX_COUNTERS; i++) {
+		if (i % nr == 0)
+			ASSERT_EQ(0, heap_create(&heaps[i / nr], fd));
+		ASSERT_EQ(0, heap_count(&heaps[i / nr], &counters[i % nr]));
+	}
+	EXPECT_EQ(-EMFILE, heap_count(&more, counters));
+	ASSERT_EQ(0, heap_destroy(&heaps[0]));
+	EXPECT_EQ(0, heap_count(&more, counters));
+	close(fd);
+}
+
+/* An allocation that was refused has crossed nothing. */
+TEST(count_after_refused_allocation)
+{
+	size_t page = page_bytes();
+	static struct privheap_counters counters;
+	struct privheap_limit limit;
+	int fd = privheap_open();
+	struct heap heap;
+	char *span;
+
+	ASSERT_LE(0, fd);
+	ASSERT_EQ(0, heap_create(&heap, fd, .soft_bytes = 8 * page));
+	ASSERT_EQ(0, process_limit(fd, &limit));
+	ASSERT_EQ(0, process_limit(fd, &limit, .flags = PRIVHEAP_LIMIT_F_HARD,
+				   .hard_bytes = limit.out_usage_bytes +
+						 4 * page));
+	EXPECT_EQ(-EDQUOT, span_take(&heap, 16, &span));
+	EXPECT_EQ(0, heap_count(&heap, &counters));
+	ASSERT_EQ(0, heap_limit(&heap, &limit));
+	EXPECT_EQ(0, limit.out_nr_soft_hits);
+	close(fd);
+}
+
 /* The page lives on for as long as it counts. */
 TEST_F(front, count_in_memory_that_goes)
 {
@@ -772,11 +915,6 @@ TEST_F(front, count_in_memory_that_goes)
 	ASSERT_EQ(0, munmap(counters, page));
 	EXPECT_COUNTS(3, 30);
 
-	/* Even memory of the heap will do. */
-	counters = (void *)span;
-	ASSERT_EQ(0, heap_count(&self->heap, counters));
-	*counters = COUNTERS(2, 20);
-	EXPECT_COUNTS(5, 50);
 	ASSERT_EQ(0, heap_destroy(&self->heap));
 	ASSERT_EQ(0, heap_create(&self->heap, self->fd));
 	EXPECT_COUNTS(0, 0);

@@ -49,6 +49,8 @@
  *	EACCES		what is asked for is not allowed to the caller: executable
  *			mappings, or another cgroup
  *	EBADF		cgroup_fd is no descriptor of a cgroup
+ *	EEXIST		the heap has these counters already
+ *	EMFILE		as many counters as a heap, or a page, may have
  */
 #ifndef _UAPI_LINUX_PRIVHEAP_H
 #define _UAPI_LINUX_PRIVHEAP_H
@@ -942,13 +944,15 @@ struct privheap_counters {
  * @size: sizeof(struct privheap_count)
  * @flags: must be 0
  * @heap: id of the heap
- * @counters: pointer to a struct privheap_counters, aligned to its size
+ * @counters: pointer to a struct privheap_counters, aligned to its size, in private
+ *	anonymous memory that is no huge page
  *
  * From now on and until the heap ends, whoever asks for the heap's statistics
  * is told the sum of the kernel's own blocks and of all counters, as they are at
  * that moment. The page of the counters is pinned, and charged to the process
- * like a page of a heap. What the program writes there is believed within the
- * bounds of the spans that it took, and is used for nothing else.
+ * like a page of a heap; a heap may have 1024 counters, and so may a page. What the
+ * program writes there is believed within the bounds of the spans that it took,
+ * and is used for nothing else.
  */
 struct privheap_count {
 	__u32 size;
