@@ -1338,7 +1338,9 @@ int ph_heap_create(struct ph_call *call)
 	if (!heap)
 		return -ENOMEM;
 	ph_policy_set(heap, arg->policy, arg->window_pages);
-	heap->huge = ph_policy_is_huge(arg->policy) && !ph_heap_is_secret(heap);
+	/* What is freed in a guarded heap is out of reach, so that no split may fail. */
+	heap->huge = ph_policy_is_huge(arg->policy) && !ph_heap_is_secret(heap) &&
+		     !(heap->flags & PRIVHEAP_CREATE_F_GUARD);
 	heap->max_idle = ph_heap_idle_pages(heap, arg->idle_bytes);
 	err = ph_heap_set_limits(heap, arg) ?: ph_heap_charge_meta(heap);
 	if (err)
