@@ -337,7 +337,7 @@ static unsigned int ph_fault_count_locked(struct ph_fault *fault)
 
 /*
  * Has the kernel map @nr pages that are resident, which only it can where there may be
- * huge pages: as it does at a touch.
+ * huge pages: as it does at a touch. Each page, for it need not map a huge page as one.
  */
 static int ph_fault_touch(struct ph_fault *fault, int nr)
 {
@@ -350,8 +350,6 @@ static int ph_fault_touch(struct ph_fault *fault, int nr)
 				       FAULT_FLAG_WRITE, NULL);
 		if (err)
 			return i ?: (err == -EFAULT ? -ENOENT : err);
-		if (READ_ONCE(fault->chunk->huge))
-			break;
 	}
 	return nr;
 }
@@ -389,7 +387,9 @@ static int ph_fault_populate(struct ph_fault *fault)
 	struct ph_batch batch __uninitialized;
 	struct ph_chunk *chunk = fault->chunk;
 	unsigned int i = fault->part.lo, nr;
+	struct mem_cgroup *outer;
 	int err = -ENOENT, done = 0;
+	bool taken;
 
 	mutex_lock(&chunk->lock);
 	if (test_bit(i, chunk->committed)) {
@@ -402,7 +402,10 @@ static int ph_fault_populate(struct ph_fault *fault)
 		return err;
 	batch.next = 0;
 	batch.nr = 0;
-	if (nr && !ph_pool_take(chunk->heap, &batch, nr, PH_GFP_BACKED))
+	outer = ph_cgroup_enter(chunk->heap->cgroup);
+	taken = !nr || ph_pool_take(chunk->heap, &batch, nr, PH_GFP_BACKED);
+	ph_cgroup_leave(chunk->heap->cgroup, outer);
+	if (!taken)
 		return -ENOMEM;
 	mutex_lock(&chunk->lock);
 	err = -ENOENT;

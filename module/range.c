@@ -29,7 +29,6 @@
 int ph_range_prefault(struct ph_heap *heap, u64 addr, u64 bytes, u64 *done)
 {
 	struct ph_region *region = NULL;
-	struct mem_cgroup *outer;
 	unsigned long first, nr;
 	long ret;
 
@@ -44,9 +43,7 @@ int ph_range_prefault(struct ph_heap *heap, u64 addr, u64 bytes, u64 *done)
 		return ret ?: -ENOENT;
 	first = (addr - region->blocks.base) >> PAGE_SHIFT;
 	nr = min_t(u64, bytes >> PAGE_SHIFT, region->blocks.nr_pages - first);
-	outer = ph_cgroup_enter(heap->cgroup);
 	ret = ph_fault_prefault(region, first, nr);
-	ph_cgroup_leave(heap->cgroup, outer);
 	ph_region_put(region);
 	if (ret < 0)
 		return ret;
