@@ -171,8 +171,8 @@ static struct page *ph_chunk_take_huge_locked(struct ph_chunk *chunk)
 /**
  * ph_chunk_release - take the memory of pages away
  * @chunk: the chunk
- * @part: which pages of it; they are mapped nowhere. All that has memory, if that
- *	is a huge page
+ * @part: which pages of it; they are mapped nowhere. All of it if that has a huge
+ *	page
  *
  * Context: May sleep.
  */
@@ -186,8 +186,11 @@ void ph_chunk_release(struct ph_chunk *chunk, struct ph_part part)
 	batch.nr = 0;
 	mutex_lock(&chunk->lock);
 	before = chunk->nr_resident;
-	if (before)
+	if (before) {
+		WARN_ON_ONCE(chunk->huge &&
+			     part.hi - part.lo != PH_CHUNK_PAGES);
 		huge = ph_chunk_take_huge_locked(chunk);
+	}
 	for (i = part.lo; i < part.hi && chunk->nr_resident; i++) {
 		if (!chunk->pages[i])
 			continue;

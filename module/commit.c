@@ -144,55 +144,84 @@ static unsigned long ph_idle_keep(struct ph_region *region, unsigned long first,
 	return end;
 }
 
-/*
- * Of a huge page [@first, @end) may hold no more than a part. If the rest cannot move
- * elsewhere, the part stays committed as idle pages.
+/**
+ * struct ph_gone - what a decommit takes away
+ * @nr_committed: how many pages were committed
+ * @nr_resident: 0 if none of the chunks had memory
  */
-static void ph_commit_split(struct ph_region *region, unsigned long *first,
-			    unsigned long *end)
-{
-	unsigned long edge = min(round_up(*first, PH_CHUNK_PAGES), *end);
+struct ph_gone {
+	unsigned long nr_committed;
+	unsigned long nr_resident;
+};
 
-	if (*first < edge && !ph_chunk_split(region, *first, edge)) {
-		ph_idle_keep(region, *first, edge, ULONG_MAX);
-		*first = edge;
+/*
+ * Has no fault map the pages of a part any more. Fails for a part of a huge page,
+ * which a fault may have given to the chunk just before.
+ */
+static bool ph_decommit_part(struct ph_chunk *chunk, struct ph_part part,
+			     struct ph_gone *gone)
+{
+	bool done;
+
+	mutex_lock(&chunk->lock);
+	done = !chunk->huge || part.hi - part.lo == PH_CHUNK_PAGES;
+	if (done) {
+		gone->nr_committed += ph_chunk_count(chunk, part);
+		ph_idle_forget_locked(chunk, part);
+		gone->nr_resident += chunk->nr_resident;
+		bitmap_clear(chunk->committed, part.lo, part.hi - part.lo);
+		bitmap_clear(chunk->zero, part.lo, part.hi - part.lo);
+		if (chunk->heap->huge)
+			ph_chunk_settle_locked(chunk, part);
 	}
-	edge = max(round_down(*end, PH_CHUNK_PAGES), *first);
-	if (edge < *end && !ph_chunk_split(region, edge, *end)) {
-		ph_idle_keep(region, edge, *end, ULONG_MAX);
-		*end = edge;
+	mutex_unlock(&chunk->lock);
+	return done;
+}
+
+/*
+ * The same for the pages of one chunk. Of a huge page they may be no more than a part;
+ * if the rest of it cannot move elsewhere, they stay committed as idle pages. Once it
+ * has moved, the chunk gets no huge page again.
+ */
+static bool ph_decommit_chunk(struct ph_region *region, struct ph_chunk *chunk,
+			      unsigned long first, unsigned long end,
+			      struct ph_gone *gone)
+{
+	struct ph_part part = ph_chunk_part(first / PH_CHUNK_PAGES, first, end);
+
+	while (!ph_decommit_part(chunk, part, gone)) {
+		if (!ph_chunk_split(region, first, end)) {
+			ph_idle_keep(region, first, end, ULONG_MAX);
+			return false;
+		}
 	}
+	return true;
 }
 
 /* Decommits [@first, @end) in the three steps that the invariants ask for. */
 static void ph_decommit_range(struct ph_region *region, unsigned long first,
 			      unsigned long end)
 {
-	unsigned long index, nr_committed = 0, nr_resident = 0;
+	unsigned long index, lo, hi;
+	struct ph_gone gone = {};
 	struct ph_chunk *chunk;
-	struct ph_part part;
 
 	lockdep_assert_held(&region->heap->lock);
-	if (region->heap->huge)
-		ph_commit_split(region, &first, &end);
-	if (first == end)
-		return;
 	ph_for_each_chunk(region, index, chunk, first, end) {
-		part = ph_chunk_part(index, first, end);
-		mutex_lock(&chunk->lock);
-		nr_committed += ph_chunk_count(chunk, part);
-		ph_idle_forget_locked(chunk, part);
-		nr_resident += chunk->nr_resident;
-		bitmap_clear(chunk->committed, part.lo, part.hi - part.lo);
-		bitmap_clear(chunk->zero, part.lo, part.hi - part.lo);
-		if (region->heap->huge)
-			ph_chunk_settle_locked(chunk, part);
-		mutex_unlock(&chunk->lock);
+		lo = max(first, index * PH_CHUNK_PAGES);
+		hi = min(end, (index + 1) * PH_CHUNK_PAGES);
+		/* What stays is at one end of the range, or all of it. */
+		if (!ph_decommit_chunk(region, chunk, lo, hi, &gone)) {
+			if (lo == first)
+				first = hi;
+			else
+				end = lo;
+		}
 		cond_resched();
 	}
-	if (!nr_committed)
+	if (!gone.nr_committed)
 		return;
-	if (nr_resident)
+	if (gone.nr_resident)
 		unmap_mapping_pages(region->heap->filp->f_mapping,
 				    region->pgoff + first, end - first, true);
 	ph_for_each_chunk(region, index, chunk, first, end) {
@@ -200,8 +229,9 @@ static void ph_decommit_range(struct ph_region *region, unsigned long first,
 		ph_chunk_trim(chunk);
 		cond_resched();
 	}
-	ph_limit_uncharge(region->heap, nr_committed);
-	trace_privheap_page_decommit(region, first, end - first, nr_committed);
+	ph_limit_uncharge(region->heap, gone.nr_committed);
+	trace_privheap_page_decommit(region, first, end - first,
+				     gone.nr_committed);
 }
 
 static void ph_idle_trim_region(struct ph_region *region)

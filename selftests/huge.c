@@ -168,6 +168,31 @@ TEST_F(huge, heap_starts_with_none)
 	EXPECT_EQ(0, heap_destroy(&heap));
 }
 
+/* A block that was freed in a guarded heap is out of reach, whoever holds its pages. */
+TEST_F(huge, guarded_heap_has_none)
+{
+	struct iovec range;
+	char *block, *other;
+	struct heap heap;
+	int ends[2];
+
+	ASSERT_EQ(0, heap_create(&heap, self->fd, .max_bytes = 4 * HUGE_BYTES,
+				 .flags = PRIVHEAP_CREATE_F_GUARD,
+				 .policy = PRIVHEAP_POLICY_HUGE));
+	ASSERT_EQ(0, block_alloc(&heap, HUGE_BYTES / 2, &block));
+	ASSERT_EQ(0, block_alloc(&heap, HUGE_BYTES / 2, &other));
+	ASSERT_EQ(block + HUGE_BYTES / 2, other);
+	memset(block, 1, HUGE_BYTES);
+	EXPECT_EQ(0, huge_bytes(block));
+	ASSERT_EQ(0, pipe(ends));
+	range = (struct iovec){ block, self->page };
+	ASSERT_EQ((ssize_t)self->page, vmsplice(ends[1], &range, 1, 0));
+	ASSERT_EQ(0, block_free(&heap, block));
+	EXPECT_EQ(SIGSEGV, touch_read(block));
+	EXPECT_TRUE(all_bytes(other, HUGE_BYTES / 2, 1));
+	EXPECT_EQ(0, heap_destroy(&heap));
+}
+
 /* The initial pages are resident at once, and small. */
 TEST_F(huge, heap_starts_with_initial_pages)
 {
@@ -453,6 +478,67 @@ TEST_F(huge, part_freed_under_writer)
 	ASSERT_EQ(0, pthread_join(thread, NULL));
 	EXPECT_EQ(0, writer.nr_lost);
 	ASSERT_EQ(0, heap_reset(&self->heap, 0, &kept));
+}
+
+/*
+ * Blocks that share a chunk which nobody has touched. One of them is touched for the
+ * first time while the other, which is long so that this takes a while, is freed.
+ */
+#define NR_LONG		128
+
+struct toucher {
+	pthread_barrier_t barrier;
+	char *block;
+	unsigned int nr_rounds;
+};
+
+static void *touch_first(void *arg)
+{
+	struct toucher *toucher = arg;
+	unsigned int round;
+
+	for (round = 0; round < toucher->nr_rounds; round++) {
+		pthread_barrier_wait(&toucher->barrier);
+		memset(toucher->block, round % 100 + 1, HUGE_BYTES / 2);
+		pthread_barrier_wait(&toucher->barrier);
+	}
+	return NULL;
+}
+
+TEST_F_TIMEOUT(huge, neighbour_freed_at_first_touch, 300)
+{
+	struct toucher toucher = { .nr_rounds = scaled(300) };
+	size_t bytes = NR_LONG * HUGE_BYTES + HUGE_BYTES / 2;
+	volatile unsigned int wait;
+	struct privheap_stat stat;
+	unsigned int round;
+	pthread_t thread;
+	char *block;
+
+	ASSERT_EQ(0, heap_destroy(&self->heap));
+	ASSERT_EQ(0, heap_create(&self->heap, self->fd,
+				 .max_bytes = (NR_LONG + 1) * HUGE_BYTES,
+				 .policy = PRIVHEAP_POLICY_HUGE));
+	ASSERT_EQ(0, pthread_barrier_init(&toucher.barrier, NULL, 2));
+	ASSERT_EQ(0, pthread_create(&thread, NULL, touch_first, &toucher));
+	for (round = 0; round < toucher.nr_rounds; round++) {
+		ASSERT_EQ(0, block_alloc(&self->heap, bytes, &block));
+		ASSERT_EQ(0, block_alloc(&self->heap, HUGE_BYTES / 2,
+					 &toucher.block));
+		ASSERT_EQ(block + bytes, toucher.block);
+		pthread_barrier_wait(&toucher.barrier);
+		for (wait = round % 64 * 1000; wait; wait--)
+			;
+		EXPECT_EQ(0, block_free(&self->heap, block));
+		pthread_barrier_wait(&toucher.barrier);
+		EXPECT_TRUE(all_bytes(toucher.block, HUGE_BYTES / 2, round % 100 + 1));
+		ASSERT_EQ(0, heap_stat(&self->heap, &stat));
+		EXPECT_EQ(HUGE_BYTES / 2, stat.out_committed_bytes);
+		EXPECT_EQ(HUGE_BYTES / 2, stat.out_resident_bytes);
+		ASSERT_EQ(0, block_free(&self->heap, toucher.block));
+	}
+	ASSERT_EQ(0, pthread_join(thread, NULL));
+	pthread_barrier_destroy(&toucher.barrier);
 }
 
 /* Threads that touch a heap that is being emptied find memory or SIGSEGV. */
