@@ -280,6 +280,22 @@ TEST_F(huge, prefault_maps_huge_pages)
 	EXPECT_EQ(3 * HUGE_BYTES / 2, mapping_rss(self->halves[0]));
 }
 
+/* With a page table in the way the huge page is mapped page by page. */
+TEST_F(huge, prefault_maps_each_page)
+{
+	ASSERT_EQ(0, heap_policy(&self->heap, PRIVHEAP_POLICY_PAGE, 0));
+	self->halves[0][0] = 1;
+	ASSERT_EQ(0, block_free(&self->heap, self->halves[0]));
+	ASSERT_EQ(0, block_alloc_with(&self->heap, HUGE_BYTES / 2, HUGE_BYTES / 2,
+				      0, &self->halves[0]));
+	ASSERT_EQ(0, heap_policy(&self->heap, PRIVHEAP_POLICY_HUGE, 0));
+	EXPECT_EQ(HUGE_BYTES,
+		  heap_prefault(&self->heap, self->halves[0], HUGE_BYTES));
+	expect_state(_metadata, self, 0, HUGE_BYTES);
+	EXPECT_EQ(0, huge_bytes(self->halves[0]));
+	EXPECT_EQ(HUGE_BYTES, mapping_rss(self->halves[0]));
+}
+
 /* When a part goes */
 
 /* What is freed is not there any more, what is not is what it was. */
