@@ -20,6 +20,8 @@
 #define NR_PAGES	512
 /* In each round more than that is had and given back. */
 #define SLACK_BYTES	(2 * MIB)
+/* No huge page fits: one would stay charged when its thread has ended. */
+#define STACK_BYTES	(256 * KIB)
 
 FIXTURE(race) {
 	struct cgroup cgroup;
@@ -137,13 +139,19 @@ static void set_block(FIXTURE_DATA(race) *self, char *block)
 
 static int start_threads(FIXTURE_DATA(race) *self, char *block)
 {
-	int i, err = 0;
+	pthread_attr_t attr;
+	int i, err;
 
 	self->stop = false;
 	set_block(self, block);
+	err = pthread_attr_init(&attr);
+	if (err)
+		return err;
+	err = pthread_attr_setstacksize(&attr, STACK_BYTES);
 	for (i = 0; i < NR_THREADS; i++)
-		err = err ?: pthread_create(&self->threads[i], NULL,
+		err = err ?: pthread_create(&self->threads[i], &attr,
 					    touch_pages, self);
+	pthread_attr_destroy(&attr);
 	return err;
 }
 
