@@ -52,7 +52,7 @@ help:
 	@echo 'make tools        the privheap command and libheapdev-admin, in build/bin/ and build/lib/'
 	@echo 'make selftests    the test programs, in build/selftests/'
 	@echo 'make demo         the demonstration programs'
-	@echo 'make debug-kernel the kernel "debug", once a machine, ten minutes'
+	@echo 'make debug-kernel the kernels "debug" and "kcsan", once a machine, ten minutes each'
 	@echo 'make deps         all packages that the targets above need'
 	@echo 'make clean        remove what was built'
 	@echo
@@ -72,8 +72,8 @@ deps: deps-build deps-tools deps-vm deps-programs deps-kselftest deps-check deps
 deps-%:
 	@scripts/deps $*
 
-deps-headers-debug:
-	@scripts/debug-kernel debug
+deps-headers-debug deps-headers-kcsan: deps-headers-%:
+	@scripts/debug-kernel $*
 
 deps-headers-running:
 	@scripts/deps headers-running || { echo 'The headers of the running kernel' \
@@ -101,7 +101,7 @@ demo: lib tools deps-programs
 	@$(MAKE) -C demo
 
 debug-kernel:
-	@scripts/debug-kernel debug
+	@scripts/debug-kernel debug kcsan
 
 # --- Use
 
