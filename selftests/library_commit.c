@@ -57,6 +57,9 @@ static int touch(const char *byte)
 	return sig;
 }
 
+/* What the program itself may take: a page of its code, or of its stack. */
+#define FEW_FAULTS	3
+
 static long nr_faults(void)
 {
 	struct rusage usage;
@@ -118,7 +121,7 @@ TEST_F(commit, reset_keeps_memory)
 	ASSERT_NE(NULL, block);
 	faults = nr_faults();
 	memset(block, 2, 64 * self->page);
-	EXPECT_EQ(faults, nr_faults());
+	EXPECT_GT(faults + FEW_FAULTS, nr_faults());
 	EXPECT_TRUE(HeapDestroy(heap));
 }
 
@@ -187,7 +190,7 @@ TEST_F(commit, policy_keeps_idle_pages)
 		memset(block, wave, 100 * self->page);
 		ASSERT_TRUE(HeapFree(heap, 0, block));
 	}
-	EXPECT_EQ(faults, nr_faults());
+	EXPECT_GT(faults + FEW_FAULTS, nr_faults());
 	ASSERT_TRUE(HeapdevSetPolicy(heap, HEAPDEV_POLICY_DEFAULT, 0, 0));
 	EXPECT_EQ(self->page, summary_of(heap).cbCommitted);
 	EXPECT_TRUE(HeapDestroy(heap));
@@ -282,7 +285,7 @@ TEST_F(commit, prefault_saves_faults)
 	EXPECT_NO_ERROR();
 	faults = nr_faults();
 	memset(pages, 3, BLOCK_BYTES - self->page);
-	EXPECT_EQ(faults, nr_faults());
+	EXPECT_GT(faults + FEW_FAULTS, nr_faults());
 }
 
 typedef BOOL pages_call(HANDLE heap, LPVOID address, SIZE_T bytes, SIZE_T *done);
