@@ -22,7 +22,8 @@ static bool free_held(const struct hd_ref *ref, void **held, void *caller)
 /*
  * Frees the blocks of a debug heap one by one, with all that HeapFree() would find
  * out about them. A block is freed when the walk has gone on, as that needs an entry
- * which is still there. If it has merged with another meanwhile, the walk begins
+ * which is still there; and after that has been looked at, since a block that is
+ * freed may push an older one out of those that are remembered. If it has merged with another meanwhile, the walk begins
  * anew: the blocks so far are gone.
  */
 static int reset_debug(const struct hd_ref *ref, void *caller)
@@ -39,11 +40,12 @@ static int reset_debug(const struct hd_ref *ref, void *caller)
 			freed = false;
 			continue;
 		}
+		seen = at;
+		if (count > 0)
+			hd_debug_translate(ref, &seen);
 		freed |= free_held(ref, &held, caller);
 		if (count <= 0)
 			return count;
-		seen = at;
-		hd_debug_translate(ref, &seen);
 		if (seen.kind == PRIVHEAP_ENTRY_BLOCK)
 			held = (void *)(uintptr_t)seen.addr;
 	}

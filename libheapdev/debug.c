@@ -845,7 +845,7 @@ void hd_debug_translate(const struct hd_ref *ref, struct privheap_entry *entry)
 	if (entry->kind != PRIVHEAP_ENTRY_BLOCK ||
 	    look_at_entry(ref, entry, &block))
 		return;
-	if (block.state == HD_BLOCK_FREED) {
+	if (block.state != HD_BLOCK_LIVE) {
 		entry->kind = PRIVHEAP_ENTRY_FREE;
 		entry->bytes = entry->capacity_bytes;
 		return;
