@@ -28,6 +28,7 @@
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
@@ -919,6 +920,14 @@ static inline long cgroup_events(const struct cgroup *cgroup, const char *event)
 			return count;
 	}
 	return -ENOENT;
+}
+
+/* Page faults of this thread so far. */
+static inline long nr_faults(void)
+{
+	struct rusage usage;
+
+	return getrusage(RUSAGE_THREAD, &usage) ? -1 : usage.ru_minflt;
 }
 
 #endif /* PRIVHEAP_UTIL_H */

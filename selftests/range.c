@@ -4,7 +4,6 @@
  * lives, and pages that are made ready in advance.
  */
 #include <sys/mman.h>
-#include <sys/resource.h>
 #include <sys/time.h>
 
 #include "kselftest_harness.h"
@@ -92,13 +91,6 @@ FIXTURE_SETUP(range)
 FIXTURE_TEARDOWN(range)
 {
 	close(self->fd);
-}
-
-static long nr_faults(void)
-{
-	struct rusage usage;
-
-	return getrusage(RUSAGE_THREAD, &usage) ? -1 : usage.ru_minflt;
 }
 
 /* Since the start of the test @gone bytes were decommitted, and no more. */

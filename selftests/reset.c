@@ -4,7 +4,6 @@
  * and resident for blocks to come.
  */
 #include <pthread.h>
-#include <sys/resource.h>
 
 #include "kselftest_harness.h"
 #include "privheap_util.h"
@@ -30,14 +29,6 @@ FIXTURE_SETUP(reset)
 FIXTURE_TEARDOWN(reset)
 {
 	close(self->fd);
-}
-
-/* Page faults of this thread so far. */
-static long nr_faults(void)
-{
-	struct rusage usage;
-
-	return getrusage(RUSAGE_THREAD, &usage) ? -1 : usage.ru_minflt;
 }
 
 /* Allocates a block and writes to all of it. */
