@@ -537,13 +537,34 @@ static inline int ph_answer(u64 __user *answer, u64 value)
 	return err;
 }
 
+/**
+ * struct ph_ioctl - one call
+ * @size: of its structure as the module knows it
+ * @min_size: of the first version of that structure
+ * @flags: all flags that it has
+ * @handler: serves it
+ */
+struct ph_ioctl {
+	u16 size;
+	u16 min_size;
+	u32 flags;
+	int (*handler)(struct ph_call *call);
+};
+
+#define PH_NR_IOCTLS	(_IOC_NR(PRIVHEAP_IOC_COUNT) + 1)
+
 /* file.c */
 extern const struct file_operations ph_file_fops;
 u64 ph_max_bytes(void);
 int ph_answer_fault_in(void __user *answer);
-int ph_alloc_check(struct privheap_alloc *arg);
 int ph_call_answer(struct ph_call *call);
+struct ph_heap *ph_heap_get(struct ph_file *file, u64 id);
 void ph_file_publish(struct ph_file *file, struct ph_heap *heap);
+struct ph_heap *ph_file_withdraw(struct ph_file *file, u64 id);
+
+/* ioctl.c */
+extern const struct ph_ioctl ph_ioctls[PH_NR_IOCTLS];
+int ph_alloc_check(struct privheap_alloc *arg);
 
 /* front.c */
 int ph_front_take(struct ph_heap *heap, struct ph_call *call);
@@ -556,33 +577,70 @@ void ph_front_sum(struct ph_heap *heap, u64 *nr_blocks, u64 *allocated_bytes);
 /* heap.c */
 int ph_heap_cache_init(void);
 void ph_heap_cache_exit(void);
-int ph_heap_check_locked(struct ph_heap *heap);
-struct ph_region *ph_heap_find_region(struct ph_heap *heap, unsigned long addr);
-int ph_heap_mend(struct ph_heap *heap, int err, unsigned long bytes,
-		 unsigned long align, struct ph_region **spare,
-		 void __user *answer);
 int ph_heap_create(struct ph_call *call);
 void ph_heap_destroy(struct ph_heap *heap);
 void ph_heap_put(struct ph_heap *heap);
 void ph_heap_region_unmapped(struct ph_heap *heap, struct ph_region *region);
 int ph_heap_stat(struct ph_heap *heap, struct privheap_stat *stat);
+int ph_heap_compact(struct ph_heap *heap, struct privheap_compact *arg);
+int ph_heap_reset(struct ph_heap *heap, struct privheap_reset *arg);
+int ph_heap_policy(struct ph_heap *heap, const struct privheap_policy *arg,
+		   unsigned int set);
+int ph_heap_inject(struct ph_heap *heap, const struct privheap_inject *arg);
+
+/**
+ * ph_heap_check_locked - may a call work on this heap?
+ * @heap: the heap
+ *
+ * Context: Caller holds ph_heap.lock.
+ * Return: 0, -EIDRM when the heap is dead, -ENXIO when it is being destroyed.
+ */
+static inline int ph_heap_check_locked(struct ph_heap *heap)
+{
+	lockdep_assert_held(&heap->lock);
+	if (likely(heap->state == PH_HEAP_LIVE))
+		return 0;
+	return heap->state == PH_HEAP_DEAD ? -EIDRM : -ENXIO;
+}
+
+/**
+ * ph_heap_find_region - find the region that an address lies in
+ * @heap: a live heap
+ * @addr: any address
+ *
+ * Context: Caller holds ph_heap.lock.
+ * Return: the region, or NULL.
+ */
+static inline struct ph_region *ph_heap_find_region(struct ph_heap *heap,
+						    unsigned long addr)
+{
+	struct ph_region *first = heap->first;
+
+	if (addr - first->blocks.base < first->blocks.nr_pages << PAGE_SHIFT)
+		return first;
+	return mtree_load(&heap->others, addr);
+}
+
+/* heap_block.c */
 int ph_heap_alloc(struct ph_heap *heap, const struct privheap_alloc *arg,
 		  u64 __user *answer);
 int ph_heap_realloc(struct ph_heap *heap, const struct privheap_realloc *arg,
 		    u64 __user *answer);
 int ph_heap_free(struct ph_heap *heap, unsigned long addr);
 int ph_heap_size(struct ph_heap *heap, struct privheap_size *arg);
+
+/* heap_guard.c */
 int ph_heap_guard_alloc(struct ph_heap *heap,
 			const struct privheap_guard_alloc *arg,
 			u64 __user *answer);
 int ph_heap_guard_free(struct ph_heap *heap,
 		       const struct privheap_guard_free *arg);
 int ph_heap_describe(struct ph_heap *heap, struct privheap_describe *arg);
-int ph_heap_compact(struct ph_heap *heap, struct privheap_compact *arg);
-int ph_heap_reset(struct ph_heap *heap, struct privheap_reset *arg);
-int ph_heap_policy(struct ph_heap *heap, const struct privheap_policy *arg,
-		   unsigned int set);
-int ph_heap_inject(struct ph_heap *heap, const struct privheap_inject *arg);
+
+/* heap_region.c */
+int ph_heap_mend(struct ph_heap *heap, int err, unsigned long bytes,
+		 unsigned long align, struct ph_region **spare,
+		 void __user *answer);
 
 /* range.c */
 int ph_range_prefault(struct ph_heap *heap, u64 addr, u64 bytes, u64 *done);

@@ -8,7 +8,7 @@
  * whole region; the heap is dead then.
  *
  * This file knows VMAs and the pseudo file. What is inside a region, pages and
- * blocks, it leaves to fault.c and heap.c.
+ * blocks, it leaves to fault.c and heap_block.c.
  */
 #include <linux/file.h>
 #include <linux/fs.h>

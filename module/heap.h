@@ -1,0 +1,53 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * What the files that make up a heap share; no other file of the module includes
+ * this.
+ *
+ *	heap.c		from create to destroy, and the calls on the heap as a whole
+ *	heap_block.c	the calls on blocks
+ *	heap_guard.c	the calls on guarded blocks
+ *	  heap_region.c	which regions there are, and how a heap gets more
+ */
+#ifndef _PRIVHEAP_HEAP_H
+#define _PRIVHEAP_HEAP_H
+
+#include "internal.h"
+
+static inline bool ph_heap_growable(struct ph_heap *heap)
+{
+	return !heap->max_pages;
+}
+
+/* Does a block of this size get a region of its own? */
+static inline bool ph_heap_dedicates(struct ph_heap *heap, unsigned long bytes)
+{
+	return ph_heap_growable(heap) && bytes > PH_REGION_BLOCK_BYTES;
+}
+
+static inline int ph_heap_find_block(struct ph_heap *heap, unsigned long addr,
+				     struct ph_region **region,
+				     struct ph_block *block)
+{
+	*region = ph_heap_find_region(heap, addr);
+	if (!*region)
+		return -ENOENT;
+	return ph_block_find(&(*region)->blocks, addr, block);
+}
+
+/* Of a secret heap nothing is left in pages that stay, not even for itself. */
+static inline void ph_heap_wipe_locked(struct ph_heap *heap,
+				       struct ph_region *region,
+				       unsigned long addr, unsigned long bytes)
+{
+	if (unlikely(ph_heap_is_secret(heap)) && bytes)
+		ph_content_zero(region, addr, bytes);
+}
+
+/* heap_region.c */
+int ph_heap_attach_locked(struct ph_heap *heap, struct ph_region *region,
+			  bool dedicated);
+void ph_heap_detach_locked(struct ph_heap *heap, struct ph_region *region);
+void ph_heap_discard(struct ph_heap *heap, struct ph_region *region);
+struct ph_region *ph_heap_reserve(struct ph_heap *heap, unsigned long nr_pages);
+
+#endif /* _PRIVHEAP_HEAP_H */

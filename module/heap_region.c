@@ -1,0 +1,240 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * The regions of a heap: which there are, and how it gets more.
+ *
+ * Reserving and unmapping address space takes mmap_lock, and so happens outside of
+ * ph_heap.lock: a call that finds no room drops the mutex, has the heap grow, and
+ * starts again; a region that is to go is taken out of the bookkeeping first and
+ * unmapped afterwards. Both travel between the two worlds as the @spare of a call:
+ * a region that is mapped but belongs to no heap.
+ */
+#include <linux/sched/mm.h>
+
+#include "heap.h"
+
+/**
+ * ph_heap_attach_locked - enter a region into the bookkeeping
+ * @heap: whose it is
+ * @region: that ph_heap_reserve() made; the caller's reference becomes the heap's
+ * @dedicated: it is for one block
+ *
+ * Only then may pages be committed in it: the program can unmap a region as soon as
+ * it is mapped, and what is committed afterwards nobody would release.
+ *
+ * Context: Caller holds ph_heap.lock.
+ * Return: 0 or -ENOMEM.
+ */
+int ph_heap_attach_locked(struct ph_heap *heap, struct ph_region *region,
+			  bool dedicated)
+{
+	unsigned long base = region->blocks.base;
+	unsigned long nr_pages = region->blocks.nr_pages;
+	int err;
+
+	if (!region->nr_vmas)	/* the program was quick to unmap it */
+		return -ENOMEM;
+	err = ph_block_region_add(&heap->store, &region->blocks, base, nr_pages,
+				  dedicated);
+	if (err)
+		return err;
+	if (heap->first)
+		err = mtree_insert_range(&heap->others, base,
+					 base + (nr_pages << PAGE_SHIFT) - 1,
+					 region, PH_GFP_META);
+	else
+		heap->first = region;
+	if (err) {
+		ph_block_region_remove(&heap->store, &region->blocks);
+		return -ENOMEM;
+	}
+	region->number = dedicated ? PRIVHEAP_ENTRY_OWN_REGION :
+				     heap->nr_ordinary++;
+	list_add_tail(&region->node, &heap->regions);
+	heap->nr_regions++;
+	heap->nr_mapped++;
+	heap->reserved_pages += nr_pages;
+	return 0;
+}
+
+/*
+ * The tree may need a node to forget an entry, and gives up without a word when
+ * there is no memory. But the region is about to be freed.
+ */
+static void ph_heap_forget_locked(struct ph_heap *heap, unsigned long base)
+{
+	do {
+		mtree_erase(&heap->others, base);
+		cond_resched();
+	} while (unlikely(mtree_load(&heap->others, base)));
+}
+
+/**
+ * ph_heap_detach_locked - take a region, and its blocks, out of the bookkeeping
+ * @heap: whose it is
+ * @region: which; its pages are left as they are, and the reference is the caller's
+ *
+ * Context: Caller holds ph_heap.lock.
+ */
+void ph_heap_detach_locked(struct ph_heap *heap, struct ph_region *region)
+{
+	ph_block_region_remove(&heap->store, &region->blocks);
+	if (heap->first == region)
+		heap->first = NULL;
+	else
+		ph_heap_forget_locked(heap, region->blocks.base);
+	list_del_init(&region->node);
+	heap->nr_regions--;
+	if (region->nr_vmas)
+		heap->nr_mapped--;
+	heap->reserved_pages -= region->blocks.nr_pages;
+}
+
+/**
+ * ph_heap_discard - end a region that no heap's bookkeeping knows
+ * @heap: whose it was
+ * @region: which; or NULL
+ *
+ * Context: May sleep; takes mmap_lock and ph_heap.lock.
+ */
+void ph_heap_discard(struct ph_heap *heap, struct ph_region *region)
+{
+	if (!region)
+		return;
+	ph_region_unmap(region);
+	mutex_lock(&heap->lock);
+	ph_commit_release(region);
+	mutex_unlock(&heap->lock);
+	ph_region_put(region);
+}
+
+/**
+ * ph_heap_reserve - map a region that is in no heap's bookkeeping yet
+ * @heap: for which heap
+ * @nr_pages: how long
+ *
+ * Context: May sleep; takes ph_heap.grow_lock and mmap_lock.
+ * Return: as ph_region_create().
+ */
+struct ph_region *ph_heap_reserve(struct ph_heap *heap,
+				  unsigned long nr_pages)
+{
+	struct ph_region *region;
+
+	mutex_lock(&heap->grow_lock);
+	region = ph_region_create(heap, nr_pages);
+	mutex_unlock(&heap->grow_lock);
+	return region;
+}
+
+/* How long a region must be so that an empty one has room for a block. */
+static unsigned long ph_heap_need(unsigned long bytes, unsigned long align)
+{
+	return bytes + (align > PH_REGION_ALIGN ? align : 0);
+}
+
+/* How long the next ordinary region is: as all so far, within bounds. */
+static unsigned long ph_heap_growth(struct ph_heap *heap, unsigned long bytes,
+				    unsigned long align)
+{
+	unsigned long grow = READ_ONCE(heap->reserved_pages) << PAGE_SHIFT;
+
+	grow = clamp(grow, PH_REGION_ALIGN, PH_REGION_GROW_BYTES);
+	return ALIGN(max(grow, ph_heap_need(bytes, align)), PH_REGION_ALIGN) >>
+	       PAGE_SHIFT;
+}
+
+/* Adds an ordinary region in which a block of this size has room. */
+static int ph_heap_grow(struct ph_heap *heap, unsigned long bytes,
+			unsigned long align)
+{
+	struct ph_region *region;
+	int err;
+
+	region = ph_heap_reserve(heap, ph_heap_growth(heap, bytes, align));
+	if (IS_ERR(region))
+		return PTR_ERR(region);
+	mutex_lock(&heap->lock);
+	err = ph_heap_check_locked(heap);
+	if (!err)
+		err = ph_heap_attach_locked(heap, region, false);
+	mutex_unlock(&heap->lock);
+	if (err)
+		ph_heap_discard(heap, region);
+	return err;
+}
+
+/* The page of the answer is the program's, and not charged to the heap's cgroup. */
+static int ph_heap_fault_in(struct ph_heap *heap, void __user *answer)
+{
+	struct mem_cgroup *heaps = NULL;
+	int err;
+
+	if (heap->cgroup)
+		heaps = ph_cgroup_activate(NULL);
+	err = ph_answer_fault_in(answer);
+	ph_cgroup_leave(heap->cgroup, heaps);
+	return err;
+}
+
+/* Reserves a region for a block: an ordinary one or, as *@spare, its own. */
+static int ph_heap_extend(struct ph_heap *heap, unsigned long bytes,
+			  unsigned long align, struct ph_region **spare)
+{
+	struct ph_region *region;
+
+	if (!spare || !ph_heap_dedicates(heap, bytes))
+		return ph_heap_grow(heap, bytes, align);
+	region = ph_heap_reserve(heap, PAGE_ALIGN(ph_heap_need(bytes, align)) >>
+				       PAGE_SHIFT);
+	if (IS_ERR(region))
+		return PTR_ERR(region);
+	*spare = region;
+	return 0;
+}
+
+/* A block that is only remembered gives way to one that is asked for. */
+static bool ph_heap_evict(struct ph_heap *heap)
+{
+	bool evicted = false;
+
+	if (likely(!(heap->flags & PRIVHEAP_CREATE_F_GUARD)))
+		return false;
+	mutex_lock(&heap->lock);
+	if (!ph_heap_check_locked(heap))
+		evicted = ph_block_evict(&heap->store);
+	mutex_unlock(&heap->lock);
+	return evicted;
+}
+
+/**
+ * ph_heap_mend - do what can be done about an error without a lock
+ * @heap: the heap that a call failed on
+ * @err: how, as ph_inject_end_locked() told
+ * @bytes: what it needs room for
+ * @align: at which alignment
+ * @spare: receives a region for a block that gets one of its own; NULL for what
+ *	lies in an ordinary one
+ * @answer: where the answer goes
+ *
+ * Reserves a region, brings the page of the answer in, makes page tables, or
+ * forgets a freed block.
+ *
+ * Context: May sleep; takes mmap_lock.
+ * Return: 0 when it is worth trying again, otherwise the error of the call.
+ */
+int ph_heap_mend(struct ph_heap *heap, int err, unsigned long bytes,
+		 unsigned long align, struct ph_region **spare,
+		 void __user *answer)
+{
+	if (err == -ECANCELED)
+		return -ENOMEM;
+	if (err == -EFAULT)
+		return ph_heap_fault_in(heap, answer);
+	if (err == -EAGAIN)
+		err = ph_table_make(heap, spare ? *spare : NULL);
+	if (err == -ENOSPC && ph_heap_growable(heap))
+		err = ph_heap_extend(heap, bytes, align, spare);
+	if ((err == -ENOSPC || err == -ENOMEM) && ph_heap_evict(heap))
+		return 0;
+	return err;
+}
