@@ -452,18 +452,6 @@ static void expect_threads_share(struct __test_metadata *_metadata,
 	ASSERT_EQ(0, heap_destroy(&self->heap));
 }
 
-/* What the cgroup is charged when the process keeps nothing for later. */
-static long cgroup_bytes_in_use(const struct cgroup *cgroup, int fd)
-{
-	struct heap heap;
-	size_t largest;
-
-	if (heap_create(&heap, fd) || heap_compact(&heap, &largest) ||
-	    heap_destroy(&heap))
-		return LONG_MAX;
-	return cgroup_bytes(cgroup);
-}
-
 static void child_threads_share(struct __test_metadata *_metadata,
 				FIXTURE_DATA(policy) *self,
 				const struct cgroup *cgroup)
@@ -478,7 +466,7 @@ static void child_threads_share(struct __test_metadata *_metadata,
 	self->fd = privheap_open();
 	self->pagemap = open("/proc/self/pagemap", O_RDONLY | O_CLOEXEC);
 	expect_threads_share(_metadata, self, PRIVHEAP_POLICY_PAGE);
-	before = cgroup_bytes_in_use(cgroup, self->fd);
+	before = heap_bytes_left(cgroup, self->fd);
 	for (round = 0; round < scaled(10); round++) {
 		for (policy = PRIVHEAP_POLICY_PAGE;
 		     policy <= PRIVHEAP_POLICY_HUGE; policy++) {
@@ -486,7 +474,7 @@ static void child_threads_share(struct __test_metadata *_metadata,
 		}
 	}
 	/* Of up to 50 blocks of 4 MiB nothing is left. */
-	EXPECT_TRUE(eventually(cgroup_bytes_in_use(cgroup, self->fd) <
+	EXPECT_TRUE(eventually(heap_bytes_left(cgroup, self->fd) <
 			       before + 2 * (long)MIB));
 }
 

@@ -902,24 +902,55 @@ static inline long cgroup_bytes_exact(const struct cgroup *cgroup)
 	return ret ? ret : cgroup_bytes(cgroup);
 }
 
-/* How often something happened: a line of memory.events, or -errno. */
-static inline long cgroup_events(const struct cgroup *cgroup, const char *event)
+/* The number after @name in one of the cgroup's files of such lines, or -errno. */
+static inline long cgroup_number(const struct cgroup *cgroup, const char *file,
+				 const char *name)
 {
-	char path[128], text[512], name[32];
+	char path[128], text[8192], found[64];
 	char *line, *rest;
-	long length, count;
+	long length, number;
 
-	snprintf(path, sizeof(path), "%s/memory.events", cgroup->path);
+	snprintf(path, sizeof(path), "%s/%s", cgroup->path, file);
 	length = file_read(path, text, sizeof(text));
 	if (length < 0)
 		return length;
 	for (line = strtok_r(text, "\n", &rest); line;
 	     line = strtok_r(NULL, "\n", &rest)) {
-		if (sscanf(line, "%31s %ld", name, &count) == 2 &&
-		    !strcmp(name, event))
-			return count;
+		if (sscanf(line, "%63s %ld", found, &number) == 2 &&
+		    !strcmp(found, name))
+			return number;
 	}
 	return -ENOENT;
+}
+
+/* How often something happened: a line of memory.events, or -errno. */
+static inline long cgroup_events(const struct cgroup *cgroup, const char *event)
+{
+	return cgroup_number(cgroup, "memory.events", event);
+}
+
+/*
+ * What the kernel had for the cgroup, heap pages and page tables among it, or -errno.
+ * The programs' own memory and the files that they read are not.
+ */
+static inline long cgroup_kernel_bytes(const struct cgroup *cgroup)
+{
+	return cgroup_number(cgroup, "memory.stat", "kernel");
+}
+
+/*
+ * The same without what the process of @fd keeps for later heaps; LONG_MAX where that
+ * cannot be had.
+ */
+static inline long heap_bytes_left(const struct cgroup *cgroup, int fd)
+{
+	struct heap heap;
+	size_t largest;
+
+	if (heap_create(&heap, fd) || heap_compact(&heap, &largest) ||
+	    heap_destroy(&heap))
+		return LONG_MAX;
+	return cgroup_kernel_bytes(cgroup);
 }
 
 /* Page faults of this thread so far. */

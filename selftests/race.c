@@ -3,7 +3,8 @@
  * Threads that touch pages while these are freed, decommitted, reset, destroyed,
  * unmapped, forked or lost by the end of the process, under each policy. Whatever
  * comes first, no page stays mapped that is not the heap's any more, and none is
- * lost: the memory cgroup of the test has as little in the end as in the beginning.
+ * lost: the kernel has as little for the test's memory cgroup in the end as in the
+ * beginning.
  */
 #include <fcntl.h>
 #include <pthread.h>
@@ -20,8 +21,6 @@
 #define NR_PAGES	512
 /* In each round more than that is had and given back. */
 #define SLACK_BYTES	(2 * MIB)
-/* No huge page fits: one would stay charged when its thread has ended. */
-#define STACK_BYTES	(256 * KIB)
 
 FIXTURE(race) {
 	struct cgroup cgroup;
@@ -52,18 +51,6 @@ FIXTURE_VARIANT_ADD(race, secret) {
 	PRIVHEAP_POLICY_WINDOW, PRIVHEAP_CREATE_F_SECRET
 };
 
-/* What the cgroup is charged when the process keeps nothing for later. */
-static long bytes_in_use(const struct cgroup *cgroup, int fd)
-{
-	struct heap heap;
-	size_t largest;
-
-	if (heap_create(&heap, fd) || heap_compact(&heap, &largest) ||
-	    heap_destroy(&heap))
-		return LONG_MAX;
-	return cgroup_bytes(cgroup);
-}
-
 static int make_heap(struct heap *heap, int fd,
 		     const FIXTURE_VARIANT(race) *variant)
 {
@@ -84,7 +71,8 @@ FIXTURE_SETUP(race)
 	ASSERT_LE(0, self->fd);
 	self->page = page_bytes();
 	self->bytes = NR_PAGES * self->page;
-	self->in_use = bytes_in_use(&self->cgroup, self->fd);
+	self->in_use = heap_bytes_left(&self->cgroup, self->fd);
+	ASSERT_LE(0, self->in_use);
 	ASSERT_GT(LONG_MAX, self->in_use);
 	ASSERT_EQ(0, make_heap(&self->heap, self->fd, variant));
 	ASSERT_EQ(0, heap_stat(&self->heap, &self->before));
@@ -94,10 +82,10 @@ FIXTURE_SETUP(race)
 FIXTURE_TEARDOWN(race)
 {
 	heap_destroy(&self->heap);
-	EXPECT_TRUE(eventually(bytes_in_use(&self->cgroup, self->fd) <
+	EXPECT_TRUE(eventually(heap_bytes_left(&self->cgroup, self->fd) <
 			       self->in_use + (long)SLACK_BYTES)) {
 		TH_LOG("%ld bytes more than before",
-		       bytes_in_use(&self->cgroup, self->fd) - self->in_use);
+		       heap_bytes_left(&self->cgroup, self->fd) - self->in_use);
 	}
 	close(self->fd);
 	EXPECT_EQ(0, file_write("/sys/fs/cgroup/cgroup.procs", "0"));
@@ -139,19 +127,13 @@ static void set_block(FIXTURE_DATA(race) *self, char *block)
 
 static int start_threads(FIXTURE_DATA(race) *self, char *block)
 {
-	pthread_attr_t attr;
-	int i, err;
+	int i, err = 0;
 
 	self->stop = false;
 	set_block(self, block);
-	err = pthread_attr_init(&attr);
-	if (err)
-		return err;
-	err = pthread_attr_setstacksize(&attr, STACK_BYTES);
 	for (i = 0; i < NR_THREADS; i++)
-		err = err ?: pthread_create(&self->threads[i], &attr,
+		err = err ?: pthread_create(&self->threads[i], NULL,
 					    touch_pages, self);
-	pthread_attr_destroy(&attr);
 	return err;
 }
 
