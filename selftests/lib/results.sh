@@ -52,6 +52,17 @@ count_results() {
 	fi
 }
 
+# summarise_failures FILE: of each failure in a run's output its program, its name and
+# the first line that says why; the first ones, as others may follow from them.
+summarise_failures() {
+	awk '
+		/^# selftests: privheap: / { program = substr($0, 24); why = "" }
+		/^#  RUN/ { why = "" }
+		/^# [^ ]+:([0-9]+:[^ ]+:| Test )/ && why == "" { why = ": " substr($0, 3) }
+		/^not ok/ { sub(/^not ok /, ""); print program ": " $0 why; why = "" }
+	' "$1" | awk 'NR <= 12 { print } END { if (NR > 12) print "and " NR - 12 " more" }'
+}
+
 # Print the last line; true if all is well.
 conclude() {
 	echo "$passed passed, $failed failed, $skipped skipped"
