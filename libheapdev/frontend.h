@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * The front end's objects, and what HeapAlloc() and HeapFree() do when nothing is in
- * the way; frontend.c tells the rest.
+ * The front end's objects, what its files know of each other, and what HeapAlloc() and
+ * HeapFree() do when nothing is in the way; frontend.c tells where the rest is.
  */
 #ifndef LIBHEAPDEV_FRONTEND_H
 #define LIBHEAPDEV_FRONTEND_H
@@ -70,13 +70,11 @@ struct hd_slot {
  * @top: the next one to be used; its block is NULL if there is none
  * @limit: the last place
  * @base: the place before the first, whose block is always NULL
- * @cached_bytes: what the places may hold
  */
 struct hd_bin {
 	struct hd_slot *top;
 	struct hd_slot *limit;
 	struct hd_slot *base;
-	size_t cached_bytes;
 };
 
 /**
@@ -123,6 +121,91 @@ extern struct hd_span **hd_map[HD_MAP_DIRECTORY_SLOTS];
 bool hd_front_switch(HANDLE handle);
 /* The same, with the part of the table of pages that an address is in. */
 bool hd_front_aim(HANDLE handle, const void *block);
+
+/* What the files of the front end know of each other */
+
+/* The sizes of a class's spans. */
+struct hd_class {
+	uint32_t slot_bytes;
+	uint16_t base_pages;
+	uint16_t max_pages;
+};
+
+/*
+ * How a call holds a front end: by the mutex, or, alone on a heap that is not
+ * serialised, by being busy.
+ */
+struct hd_hold {
+	struct hd_front *front;
+	struct hd_heap *heap;
+	struct hd_cache *cache;		/* the caller's, or NULL */
+	DWORD scopes;			/* soft limits that were crossed */
+	bool closed;
+	bool busy;
+};
+
+/* arena.c */
+
+extern size_t hd_page_bytes;
+extern pthread_mutex_t hd_arena_mutex;
+
+/* Zeroed memory, or NULL. */
+void *hd_arena_alloc(size_t bytes);
+void hd_arena_free(void *mem, size_t bytes);
+/* Makes sure that the table of pages has a place for the page of an address. */
+bool hd_map_reserve(uintptr_t addr);
+void hd_map_set(uintptr_t addr, size_t bytes, struct hd_span *span);
+void hd_arena_fork_child(void);
+
+/* span.c */
+
+extern struct hd_class hd_classes[HD_NR_CLASSES];
+
+void hd_span_init(void);
+/* Adds a span, longer ones the more the class has. */
+int hd_span_add(struct hd_hold *hold, uint64_t id, unsigned int class);
+/* Takes a span without a block out, that is on no list. */
+void hd_span_remove(struct hd_front *front, struct hd_span *span);
+/* Makes an empty span one that is used again. */
+struct hd_span *hd_span_use_empty(struct hd_hold *hold, unsigned int class);
+/* Gives the spans on the empty list back until @keep_bytes are left. */
+bool hd_span_give_empty(struct hd_front *front, uint64_t id, size_t keep_bytes);
+/* Puts a slot back into its span. */
+void hd_span_put_slot(struct hd_front *front, const struct hd_slot *slot);
+/* Takes up to @want free slots of a span; those with lower addresses on top. */
+size_t hd_span_take_slots(struct hd_front *front, struct hd_bin *bin,
+			  struct hd_span *span, size_t want);
+
+/* cache.c */
+
+/* False if there cannot be caches. */
+bool hd_cache_init(void);
+/* The calling thread's cache of a heap, or NULL. */
+struct hd_cache *hd_cache_find(const struct hd_heap *heap);
+/* From one key to another; not if the kernel has said that the heap is dead. */
+void hd_cache_change_key(struct hd_cache *cache, uintptr_t from, uintptr_t to);
+/* From here on, nobody but the caller uses the caches; @own is the caller's. */
+void hd_front_close_locked(struct hd_front *front, const struct hd_cache *own);
+void hd_front_open_locked(struct hd_front *front);
+/* False if the heap that the call began with has ended. */
+bool hd_front_hold(struct hd_hold *hold, const struct hd_ref *ref, bool alone);
+/* The same with the caller's cache; made if need be, and false if it cannot be. */
+bool hd_front_hold_cache(struct hd_hold *hold, const struct hd_ref *ref);
+void hd_front_release(struct hd_hold *hold);
+/* Puts the oldest slots of a bin back. */
+void hd_bin_drain(struct hd_front *front, struct hd_bin *bin, size_t count);
+/* Fills an empty bin, at least with one slot. */
+int hd_bin_fill(struct hd_hold *hold, uint64_t id, unsigned int class);
+/* A block of a cache, or NULL. */
+void *hd_cache_pop(struct hd_cache *cache, unsigned int class, size_t bytes);
+/* A free slot into a cache, or if that is full into its span. */
+void hd_cache_push(struct hd_front *front, struct hd_cache *cache,
+		   unsigned int class, const struct hd_slot *slot);
+/* A cache that lost its heap; what it held went with that. */
+void hd_cache_recycle(struct hd_cache *cache);
+void hd_cache_fork_child(void);
+
+/* The fast path */
 
 #define hd_inline	static inline __attribute__((__always_inline__))
 #define hd_likely(x)	__builtin_expect(!!(x), 1)

@@ -15,7 +15,7 @@
  *	   |				held by the program between calls
  *	   `- registry_mutex (heap.c)	list of heaps, objects
  *	   |  `- hd_front.mutex		a heap's spans and caches
- *	   |     `- arena_mutex (frontend.c)	memory of spans and caches
+ *	   |     `- arena_mutex (arena.c)	memory of spans and caches
  *	   `- device_mutex (device.c)	opening of the device
  *	handler_mutex (exception.c)	table of handlers; innermost
  *

@@ -243,6 +243,18 @@ TEST_F(frontend, compact_gives_all_back)
 	EXPECT_EQ(before, committed(self->heap));
 }
 
+/* No call of the library was made before. */
+TEST(first_call_without_heap)
+{
+	preset_errors();
+	EXPECT_TRUE(HeapFree(NULL, 0, NULL));
+	EXPECT_NO_ERROR();
+	EXPECT_EQ(NULL, HeapAlloc(NULL, 0, 1));
+	EXPECT_ERROR(ERROR_INVALID_HANDLE);
+	EXPECT_FALSE(HeapFree(NULL, 0, &(char){ 0 }));
+	EXPECT_ERROR(ERROR_INVALID_HANDLE);
+}
+
 /* What is kept goes before an allocation fails. */
 TEST_F(frontend, full_heap_gives_back)
 {

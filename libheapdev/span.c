@@ -1,0 +1,268 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+/*
+ * Spans: pages that the kernel gives and takes back whole, cut into slots of one class.
+ *
+ * A slot is free in its span, which is what is known here; in a cache; or a block. The
+ * caller holds the front end.
+ */
+#include <errno.h>
+
+#include "frontend.h"
+
+/* Spans grow up to this, or eight slots. */
+#define SPAN_GROW_BYTES		(64UL << 10)
+
+struct hd_class hd_classes[HD_NR_CLASSES];
+
+/* Size classes */
+
+static uint32_t class_slot_bytes(unsigned int class)
+{
+	if (class < 8)
+		return 16 * (class + 1);
+	return (9 + class % 8) << (4 + (class - 8) / 8);
+}
+
+static void class_init(struct hd_class *class, uint32_t slot_bytes)
+{
+	size_t pages = 1, max;
+
+	/* At most an eighth of a span may be too short for a slot. */
+	while (pages * hd_page_bytes % slot_bytes > pages * hd_page_bytes / 8)
+		pages++;
+	max = SPAN_GROW_BYTES > 8 * slot_bytes ? SPAN_GROW_BYTES :
+						 8 * slot_bytes;
+	class->slot_bytes = slot_bytes;
+	class->base_pages = pages;
+	max = max / hd_page_bytes / pages * pages;
+	class->max_pages = max > pages ? max : pages;
+}
+
+/* Spans */
+
+static void list_add(struct hd_span **list, struct hd_span *span)
+{
+	span->prev = NULL;
+	span->next = *list;
+	if (*list)
+		(*list)->prev = span;
+	*list = span;
+}
+
+static void list_del(struct hd_span **list, struct hd_span *span)
+{
+	if (span->prev)
+		span->prev->next = span->next;
+	else
+		*list = span->next;
+	if (span->next)
+		span->next->prev = span->prev;
+}
+
+static size_t span_words(uint32_t nr_slots)
+{
+	return (nr_slots + 63) / 64;
+}
+
+/* Where in a descriptor the bits are: behind the states. */
+static size_t span_free_offset(uint32_t nr_slots)
+{
+	return (sizeof(struct hd_span) + (nr_slots + 1) * sizeof(uint16_t) + 7) /
+	       8 * 8;
+}
+
+static size_t span_meta_bytes(uint32_t nr_slots)
+{
+	return span_free_offset(nr_slots) + span_words(nr_slots) * 8;
+}
+
+static struct hd_span *span_describe(struct hd_heap *heap, unsigned int class,
+				     uintptr_t base, size_t bytes)
+{
+	uint32_t slot_bytes = hd_classes[class].slot_bytes;
+	uint32_t nr_slots = bytes / slot_bytes;
+	struct hd_span *span = hd_arena_alloc(span_meta_bytes(nr_slots));
+	uint32_t i;
+
+	if (!span)
+		return NULL;
+	span->base = base;
+	span->bytes = bytes;
+	span->handle = heap->handle;
+	span->class = class;
+	span->bin = offsetof(struct hd_cache, bins[class]);
+	span->slot_bytes = slot_bytes;
+	span->magic = UINT64_MAX / slot_bytes + 1;
+	span->nr_slots = nr_slots;
+	span->nr_free = nr_slots;
+	span->free = (void *)((char *)span + span_free_offset(nr_slots));
+	for (i = 0; i < nr_slots / 64; i++)
+		span->free[i] = UINT64_MAX;
+	if (nr_slots % 64)
+		span->free[i] = (1ULL << nr_slots % 64) - 1;
+	return span;
+}
+
+/* Enters a span that has no block. */
+static void span_insert(struct hd_front *front, struct hd_span *span)
+{
+	span->next_all = front->spans;
+	span->prev_all = NULL;
+	if (front->spans)
+		front->spans->prev_all = span;
+	front->spans = span;
+	front->class_bytes[span->class] += span->bytes;
+	front->span_bytes += span->bytes;
+	list_add(&front->partial[span->class], span);
+	hd_map_set(span->base, span->bytes, span);
+}
+
+/* Takes a span without a block out, that is on no list. */
+void hd_span_remove(struct hd_front *front, struct hd_span *span)
+{
+	if (span->prev_all)
+		span->prev_all->next_all = span->next_all;
+	else
+		front->spans = span->next_all;
+	if (span->next_all)
+		span->next_all->prev_all = span->prev_all;
+	front->class_bytes[span->class] -= span->bytes;
+	front->span_bytes -= span->bytes;
+	hd_map_set(span->base, span->bytes, NULL);
+	hd_arena_free(span, span_meta_bytes(span->nr_slots));
+}
+
+static int span_create(struct hd_hold *hold, uint64_t id, unsigned int class,
+		       size_t nr_pages)
+{
+	struct hd_front *front = hold->front;
+	size_t bytes = nr_pages * hd_page_bytes;
+	struct hd_span *span;
+	uintptr_t base;
+	int err;
+
+	err = hd_backend_take(id, nr_pages, &base, &front->near, &hold->scopes);
+	if (err)
+		return err;
+	span = hd_map_reserve(base) && hd_map_reserve(base + bytes - 1) ?
+	       span_describe(hold->heap, class, base, bytes) : NULL;
+	if (!span) {
+		hd_backend_give(id, &base, 1);
+		return -ENOMEM;
+	}
+	span_insert(front, span);
+	return 0;
+}
+
+/* Adds a span, longer ones the more the class has. */
+int hd_span_add(struct hd_hold *hold, uint64_t id, unsigned int class)
+{
+	const struct hd_class *c = &hd_classes[class];
+	struct hd_front *front = hold->front;
+	size_t pages = front->class_bytes[class] / 4 / hd_page_bytes;
+	int err;
+
+	pages = pages / c->base_pages * c->base_pages;
+	if (pages < c->base_pages)
+		pages = c->base_pages;
+	if (pages > c->max_pages)
+		pages = c->max_pages;
+	err = span_create(hold, id, class, pages);
+	if (err && pages > c->base_pages)
+		err = span_create(hold, id, class, c->base_pages);
+	return err;
+}
+
+/* Gives the spans on the empty list back until @keep_bytes are left. */
+bool hd_span_give_empty(struct hd_front *front, uint64_t id, size_t keep_bytes)
+{
+	uintptr_t bases[16];
+	struct hd_span *span;
+	unsigned int nr = 0;
+	bool any = false;
+
+	while (front->empty && front->empty_bytes > keep_bytes) {
+		span = front->empty;
+		list_del(&front->empty, span);
+		front->empty_bytes -= span->bytes;
+		bases[nr++] = span->base;
+		hd_span_remove(front, span);
+		if (nr == 16) {
+			hd_backend_give(id, bases, nr);
+			nr = 0;
+		}
+		any = true;
+	}
+	if (nr)
+		hd_backend_give(id, bases, nr);
+	return any;
+}
+
+/* Puts a slot back into its span. */
+void hd_span_put_slot(struct hd_front *front, const struct hd_slot *slot)
+{
+	struct hd_span *span = hd_front_span(slot->block);
+	size_t i = slot->state - span->states;
+
+	span->free[i / 64] |= 1ULL << i % 64;
+	if (!span->nr_free++)
+		list_add(&front->partial[span->class], span);
+	if (span->nr_free == span->nr_slots) {
+		list_del(&front->partial[span->class], span);
+		list_add(&front->empty, span);
+		front->empty_bytes += span->bytes;
+	}
+}
+
+/* Takes up to @want free slots of a span; those with lower addresses on top. */
+size_t hd_span_take_slots(struct hd_front *front, struct hd_bin *bin,
+			  struct hd_span *span, size_t want)
+{
+	struct hd_slot *first = bin->top + 1, *last, swap;
+	size_t word, i, taken = 0;
+
+	for (word = 0; taken < want && word < span_words(span->nr_slots); word++) {
+		while (span->free[word] && taken < want) {
+			i = word * 64 + __builtin_ctzl(span->free[word]);
+			span->free[word] &= span->free[word] - 1;
+			first[taken].block =
+				(void *)(span->base + i * span->slot_bytes);
+			first[taken++].state = &span->states[i];
+		}
+	}
+	bin->top += taken;
+	span->nr_free -= taken;
+	if (!span->nr_free)
+		list_del(&front->partial[span->class], span);
+	for (last = bin->top; first < last; first++, last--) {
+		swap = *first;
+		*first = *last;
+		*last = swap;
+	}
+	return taken;
+}
+
+/* Makes an empty span one that is used again. */
+struct hd_span *hd_span_use_empty(struct hd_hold *hold, unsigned int class)
+{
+	struct hd_front *front = hold->front;
+	struct hd_span *span;
+
+	for (span = front->empty; span; span = span->next) {
+		if (span->class != class)
+			continue;
+		list_del(&front->empty, span);
+		front->empty_bytes -= span->bytes;
+		list_add(&front->partial[class], span);
+		return span;
+	}
+	return NULL;
+}
+
+void hd_span_init(void)
+{
+	unsigned int i;
+
+	for (i = 0; i < HD_NR_CLASSES; i++)
+		class_init(&hd_classes[i], class_slot_bytes(i));
+}
