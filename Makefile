@@ -39,7 +39,7 @@ help:
 	@echo '                  "make bench-alloc-native": the library alone, on this machine'
 	@echo 'make scale        100000 heaps at once, in a virtual machine of 4 GiB'
 	@echo 'make check        what static checkers find'
-	@echo 'make fuzz         the bookkeeping of blocks, then the calls, for SECONDS=60 each'
+	@echo 'make fuzz         the bookkeeping of blocks, the front end, the calls; SECONDS=60 each'
 	@echo 'make stress       everything at once, in a virtual machine, for SECONDS=60'
 	@echo 'make fuzz-check   is what the fuzzer finds printed so that it can be seen again?'
 	@echo 'make check-wine   the library beside Wine, the same programs on both'
@@ -158,6 +158,7 @@ check: deps-build deps-check deps-programs $(addprefix deps-headers-,$(kernels))
 
 fuzz: deps-fuzz deps-build deps-vm deps-headers-debug
 	@$(MAKE) -C selftests/block fuzz SECONDS=$(SECONDS)
+	@$(MAKE) -C selftests/frontend fuzz SECONDS=$(SECONDS)
 	@selftests/fuzz/run $(SECONDS)
 
 # The runner's own limits of time are for the usual length.

@@ -230,6 +230,20 @@ static inline uintptr_t hd_cache_key(const struct hd_cache *cache)
 }
 
 /*
+ * Not atomic, which would take one instruction more; a word it is, and processors
+ * of this kind read in order.
+ */
+static inline bool hd_cache_has_key(const struct hd_cache *cache, HANDLE handle)
+{
+#ifdef __SANITIZE_THREAD__	/* which has to be told so */
+	return __atomic_load_n(&cache->counters.key, __ATOMIC_ACQUIRE) ==
+	       (uintptr_t)handle;
+#else
+	return cache->counters.key == (uintptr_t)handle;
+#endif
+}
+
+/*
  * Begins a call without a lock; NULL if the last cache is not of this heap. Who
  * closes a cache takes the key, makes all CPUs pass a barrier, and waits until nobody
  * is busy; so here the order of program will do.
@@ -240,11 +254,12 @@ static inline struct hd_cache *hd_front_begin(HANDLE handle)
 
 	atomic_store_explicit(&cache->busy, 1, memory_order_relaxed);
 	atomic_signal_fence(memory_order_seq_cst);
-	/* Not atomic, which would take one instruction more; a word it is. */
 	/* cppcheck-suppress nullPointerRedundantCheck */
-	if (hd_likely(cache->counters.key == (uintptr_t)handle)) {
+	if (hd_likely(hd_cache_has_key(cache, handle))) {
 		if (!cache)	/* which the compiler cannot know */
 			__builtin_unreachable();
+		/* Pairs with open_locked(): nothing is read before the key. */
+		atomic_signal_fence(memory_order_acquire);
 		return cache;
 	}
 	atomic_store_explicit(&cache->busy, 0, memory_order_relaxed);
@@ -265,10 +280,11 @@ static inline struct hd_span *hd_front_span(const void *block)
 
 	if (hd_unlikely(index >= HD_MAP_DIRECTORY_SLOTS))
 		return NULL;
-	leaf = hd_map[index];
+	leaf = __atomic_load_n(&hd_map[index], __ATOMIC_ACQUIRE);
 	if (hd_unlikely(!leaf))
 		return NULL;
-	return leaf[(uint16_t)(addr >> HD_MAP_SHIFT)];
+	return __atomic_load_n(&leaf[(uint16_t)(addr >> HD_MAP_SHIFT)],
+			       __ATOMIC_ACQUIRE);
 }
 
 /* The state of the slot that starts at an address; NULL if none does. */
@@ -355,7 +371,10 @@ hd_inline bool hd_front_free(HANDLE handle, void *block)
 	if (hd_unlikely((uintptr_t)block >> (HD_MAP_SHIFT + HD_MAP_LEAF_BITS) !=
 			cache->leaf_index))
 		goto out_end;
-	span = ((struct hd_span **)cache->spans)[(uintptr_t)block >> HD_MAP_SHIFT];
+	/* Pairs with map_set(): nothing of the span is read before. */
+	span = __atomic_load_n((struct hd_span **)cache->spans +
+			       ((uintptr_t)block >> HD_MAP_SHIFT),
+			       __ATOMIC_ACQUIRE);
 	if (hd_unlikely(!span || span->handle != handle))
 		goto out_end;
 	state = hd_span_state(span, block);
