@@ -57,7 +57,8 @@ help:
 	@echo 'make clean        remove what was built'
 	@echo
 	@echo 'KERNEL=6.12       for one kernel only: 6.1, 6.12, 6.12-rt (real-time), debug (KASAN,'
-	@echo '                  lockdep and more); 6.12@4 is 6.12 with 4 processors'
+	@echo '                  lockdep and more), kcsan (data races), next (the newest of Debian);'
+	@echo '                  6.12@4 is 6.12 with 4 processors'
 	@echo 'SUBJECT=heap      one subject of the tests only'
 	@echo 'TIME=wall         benchmarks by the clock, not by counted instructions'
 	@echo
@@ -74,6 +75,9 @@ deps-%:
 
 deps-headers-debug deps-headers-kcsan: deps-headers-%:
 	@scripts/debug-kernel $*
+
+deps-headers-next:
+	@scripts/next-kernel
 
 deps-headers-running:
 	@scripts/deps headers-running || { echo 'The headers of the running kernel' \
@@ -112,7 +116,7 @@ test: modules selftests deps-vm
 	@scripts/test '$(KERNEL)' $(SUBJECT)
 
 matrix:
-	@$(MAKE) test KERNEL='6.1 6.12 6.12@1 6.12@4 6.12-rt'
+	@$(MAKE) test KERNEL='6.1 6.12 6.12@1 6.12@4 6.12-rt next'
 
 # The kernels of distributions clear memory when it is allocated, and perhaps once
 # more; what that takes shows beside a boot without it.

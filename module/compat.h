@@ -28,14 +28,59 @@ static inline void vm_flags_clear(struct vm_area_struct *vma, vm_flags_t flags)
 }
 #endif
 
-/* mm_get_unmapped_area(): since 6.10, in place of a pointer in the mm. */
-#ifndef PRIVHEAP_HAVE_MM_GET_UNMAPPED_AREA
-static inline unsigned long
-mm_get_unmapped_area(struct mm_struct *mm, struct file *file,
-		     unsigned long addr, unsigned long len, unsigned long pgoff,
-		     unsigned long flags)
+/*
+ * mm_get_unmapped_area(): since 6.10, in place of a pointer in the mm; since 7.0
+ * without the mm, which could only be the current one.
+ */
+#ifndef PRIVHEAP_HAVE_UNMAPPED_AREA_OF_CURRENT
+#ifdef PRIVHEAP_HAVE_MM_GET_UNMAPPED_AREA
+#define mm_get_unmapped_area(...) mm_get_unmapped_area(current->mm, __VA_ARGS__)
+#else
+#define mm_get_unmapped_area(...) current->mm->get_unmapped_area(__VA_ARGS__)
+#endif
+#endif
+
+/* put_pages_list(): until 7.2. */
+#ifndef PRIVHEAP_HAVE_PUT_PAGES_LIST
+static inline void put_pages_list(struct list_head *pages)
 {
-	return mm->get_unmapped_area(file, addr, len, pgoff, flags);
+	struct page *page, *next;
+
+	list_for_each_entry_safe(page, next, pages, lru)
+		put_page(page);
+	INIT_LIST_HEAD(pages);
+}
+#endif
+
+/*
+ * Whether the owner of a program may look into its process: until 7.2 a matter of
+ * the address space, then of what the task executes. Of a task that is gone nobody
+ * knows, so nobody may.
+ */
+#ifdef PRIVHEAP_HAVE_TASK_EXEC_STATE
+#include <linux/pid.h>
+#include <linux/sched/exec_state.h>
+
+static inline bool ph_dumpable(struct mm_struct *mm, struct pid *tgid)
+{
+	struct task_exec_state *state;
+	struct task_struct *task;
+	bool dumpable = false;
+
+	rcu_read_lock();
+	task = pid_task(tgid, PIDTYPE_TGID);
+	state = task ? rcu_dereference(task->exec_state) : NULL;
+	if (state)
+		dumpable = READ_ONCE(state->dumpable) == TASK_DUMPABLE_OWNER;
+	rcu_read_unlock();
+	return dumpable;
+}
+#else
+#include <linux/sched/coredump.h>
+
+static inline bool ph_dumpable(struct mm_struct *mm, struct pid *tgid)
+{
+	return get_dumpable(mm) == SUID_DUMP_USER;
 }
 #endif
 

@@ -221,7 +221,7 @@ struct page *ph_pool_take_huge(struct ph_heap *heap)
 	ph_cgroup_leave(heap->cgroup, outer);
 	/* Kernels compare where it lies in the file with the file's size. */
 	if (page)
-		page->index = 0;
+		page_folio(page)->index = 0;
 	return page;
 }
 

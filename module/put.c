@@ -14,7 +14,6 @@
 #include <linux/capability.h>
 #include <linux/cred.h>
 #include <linux/pid.h>
-#include <linux/sched/coredump.h>
 
 #include <net/sock.h>
 
@@ -92,7 +91,7 @@ bool ph_asker_sees(const struct ph_asker *asker, struct ph_limit *limit)
 		return true;
 	if (!uid_valid(owner) || !uid_eq(owner, asker->uid))
 		return false;
-	return !process || get_dumpable(process->mm) == SUID_DUMP_USER;
+	return !process || ph_dumpable(process->mm, process->tgid);
 }
 
 static u32 ph_show_pid(const struct ph_asker *asker, struct pid *tgid)

@@ -28,7 +28,11 @@ static int ph_mount_count;
 
 static int ph_fs_init_context(struct fs_context *fc)
 {
-	return init_pseudo(fc, PH_FS_MAGIC) ? 0 : -ENOMEM;
+	if (!init_pseudo(fc, PH_FS_MAGIC))
+		return -ENOMEM;
+	/* Newer kernels set it for all of these file systems; heaps may hold code. */
+	fc->s_iflags &= ~SB_I_NOEXEC;
+	return 0;
 }
 
 static struct file_system_type ph_fs_type = {
@@ -204,7 +208,7 @@ ph_region_file_unmapped_area(struct file *filp, unsigned long addr,
 	slack = align - PAGE_SIZE;
 	if (len + slack < len)
 		return -ENOMEM;
-	addr = mm_get_unmapped_area(current->mm, NULL, 0, len + slack, 0, flags);
+	addr = mm_get_unmapped_area(NULL, 0, len + slack, 0, flags);
 	return IS_ERR_VALUE(addr) ? addr : ALIGN(addr, align);
 }
 

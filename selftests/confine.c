@@ -142,16 +142,24 @@ static const struct {
 	{ 99,			{ -EINVAL, -EINVAL } },
 };
 
+/* Newer kernels let no child have what is mapped from a driver, whoever asks. */
+static bool is_answer_of_newer(int advice, long answer)
+{
+	return advice == MADV_DOFORK && answer == -EINVAL;
+}
+
 TEST_F(confine, advice)
 {
 	unsigned int i;
+	long answer;
 
 	for (i = 0; i < ARRAY_SIZE(advices); i++) {
-		EXPECT_EQ(advices[i].answer[is_secret(variant)],
-			  result(madvise(self->heap.base,
-					 self->heap.region_bytes,
-					 advices[i].advice))) {
-			TH_LOG("advice %d", advices[i].advice);
+		answer = result(madvise(self->heap.base, self->heap.region_bytes,
+					advices[i].advice));
+		if (!is_answer_of_newer(advices[i].advice, answer)) {
+			EXPECT_EQ(advices[i].answer[is_secret(variant)], answer) {
+				TH_LOG("advice %d", advices[i].advice);
+			}
 		}
 		expect_untouched(_metadata, self);
 		madvise(self->block + self->page, self->page,
