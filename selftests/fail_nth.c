@@ -20,12 +20,16 @@
 
 #define QUARANTINE_BYTES	MIB
 #define COOKIE			0x5ca1ab1e
+#define NR_ENTRIES		3U
+/* What no call answers: the entry of a batch was not done. */
+#define NO_RESULT		(MAX_ERRNO + 1)
 
 /* What an operation works on; made anew for each failure. */
 struct place {
 	int fd;
 	struct heap heap;
 	char *block;
+	struct privheap_batch_entry entries[NR_ENTRIES];
 	struct privheap_stat before;
 	struct privheap_limit limit;
 	struct nl nl;
@@ -292,15 +296,130 @@ static int do_compact(struct place *place)
 	return heap_compact(&place->heap, &largest);
 }
 
+static bool is_errno(long ret)
+{
+	return ret < 0 && ret >= -MAX_ERRNO;
+}
+
+typedef long pages_call(const struct heap *heap, const void *start, size_t bytes);
+
 /*
  * What is not to be had is less done, and no failure; nor is it one that the number
- * cannot be written any more.
+ * cannot be written any more. Then the rest is asked for.
  */
+static int do_pages(struct place *place, pages_call *call)
+{
+	long bytes = 20 * page_bytes();
+	long done = call(&place->heap, place->block, bytes);
+
+	if (done != bytes && !is_errno(done))
+		done = call(&place->heap, place->block, bytes);
+	if (is_errno(done))
+		return done;
+	return done == bytes ? 0 : -EBADMSG;
+}
+
 static int do_prefault(struct place *place)
 {
-	long bytes = heap_prefault(&place->heap, place->block, 20 * page_bytes());
+	return do_pages(place, heap_prefault);
+}
 
-	return bytes < 0 && bytes >= -MAX_ERRNO ? bytes : 0;
+static int do_commit(struct place *place)
+{
+	return do_pages(place, heap_commit);
+}
+
+static int do_decommit(struct place *place)
+{
+	return do_pages(place, heap_decommit);
+}
+
+static int prepare_decommitted(struct place *place)
+{
+	return prepare_large(place) ?: do_decommit(place);
+}
+
+static int do_take(struct place *place)
+{
+	return span_take(&place->heap, 3, &place->block);
+}
+
+static int undo_take(struct place *place)
+{
+	return span_give(&place->heap, place->block);
+}
+
+static int prepare_taken(struct place *place)
+{
+	unsigned int i;
+	int ret = 0;
+
+	for (i = 0; i < NR_ENTRIES && !ret; i++) {
+		ret = do_take(place);
+		place->entries[i] = (struct privheap_batch_entry){
+			.addr = (uintptr_t)place->block,
+		};
+	}
+	return ret;
+}
+
+/* An entry that cannot be read ends the call: the rest is for the next one. */
+static int batch_to_end(struct place *place, __u32 op)
+{
+	unsigned int first = 0, nr;
+	int ret;
+
+	while (first < NR_ENTRIES) {
+		for (nr = first; nr < NR_ENTRIES; nr++)
+			place->entries[nr].out_error = NO_RESULT;
+		ret = batch(&place->heap, op, 0, place->entries + first,
+			    NR_ENTRIES - first);
+		if (is_errno(ret) && (!first || ret != -EFAULT))
+			return ret;
+		while (first < NR_ENTRIES && !place->entries[first].out_error)
+			first++;
+		if (first < NR_ENTRIES && place->entries[first].out_error != NO_RESULT)
+			return -(int)place->entries[first].out_error;
+	}
+	return 0;
+}
+
+static int do_batch_free(struct place *place)
+{
+	return batch_to_end(place, PRIVHEAP_BATCH_FREE);
+}
+
+static int do_batch_give(struct place *place)
+{
+	return batch_to_end(place, PRIVHEAP_BATCH_GIVE);
+}
+
+/* Each entry has a block, or none of them. */
+static int do_batch_alloc(struct place *place)
+{
+	static const size_t bytes[NR_ENTRIES] = { 100, 5000, 100000 };
+	struct privheap_batch_entry *entry;
+	unsigned int i;
+	int ret;
+
+	for (i = 0; i < NR_ENTRIES; i++)
+		place->entries[i] = (struct privheap_batch_entry){ .bytes = bytes[i] };
+	ret = batch_to_end(place, PRIVHEAP_BATCH_ALLOC);
+	for (i = 0; i < NR_ENTRIES; i++) {
+		entry = &place->entries[i];
+		if (ret && !entry->out_error)
+			ret = block_free(&place->heap, (void *)(uintptr_t)entry->out_addr) ?:
+			      ret;
+		*entry = (struct privheap_batch_entry){ .addr = entry->out_addr };
+	}
+	return ret;
+}
+
+static int do_count(struct place *place)
+{
+	static struct privheap_counters counters;
+
+	return heap_count(&place->heap, &counters);
 }
 
 static int do_reset(struct place *place)
@@ -383,6 +502,54 @@ static int do_netlink_map(struct place *place)
 	return nl_ask(&place->nl, &msg, NULL, NULL);
 }
 
+static int do_netlink_regions(struct place *place)
+{
+	struct nl_msg msg;
+
+	nl_begin(&place->nl, &msg, PRIVHEAP_CMD_REGION_GET, NLM_F_DUMP);
+	nl_add_u64(&msg, PRIVHEAP_A_REGION_SERIAL, place->before.out_serial);
+	return nl_ask(&place->nl, &msg, NULL, NULL);
+}
+
+static int do_netlink_classes(struct place *place)
+{
+	struct nl_msg msg;
+
+	nl_begin(&place->nl, &msg, PRIVHEAP_CMD_CLASS_GET, NLM_F_DUMP);
+	nl_add_u64(&msg, PRIVHEAP_A_CLASS_SERIAL, place->before.out_serial);
+	return nl_ask(&place->nl, &msg, NULL, NULL);
+}
+
+static int do_netlink_faults(struct place *place)
+{
+	struct nl_msg msg;
+
+	nl_begin(&place->nl, &msg, PRIVHEAP_CMD_FAULT_GET, NLM_F_DUMP);
+	nl_add_u64(&msg, PRIVHEAP_A_FAULT_SERIAL, place->before.out_serial);
+	return nl_ask(&place->nl, &msg, NULL, NULL);
+}
+
+static int do_netlink_subscribe(struct place *place)
+{
+	struct nl_msg msg;
+
+	nl_begin(&place->nl, &msg, PRIVHEAP_CMD_EVENT_SUBSCRIBE, NLM_F_ACK);
+	return nl_ask(&place->nl, &msg, NULL, NULL);
+}
+
+/* As with limits; what is seen in the statistics stays as it is. */
+static int do_netlink_heap_set(struct place *place)
+{
+	struct nl_msg msg;
+
+	nl_begin(&place->nl, &msg, PRIVHEAP_CMD_HEAP_SET, NLM_F_ACK);
+	nl_add_u64(&msg, PRIVHEAP_A_HEAP_SERIAL, place->before.out_serial);
+	nl_add_u32(&msg, PRIVHEAP_A_HEAP_POLICY, place->before.out_policy);
+	nl_add_u64(&msg, PRIVHEAP_A_HEAP_MAX_IDLE_BYTES, MIB);
+	nl_add_u64(&msg, PRIVHEAP_A_HEAP_INJECT_NTH, 1000);
+	return nl_ask(&place->nl, &msg, NULL, NULL);
+}
+
 /* The limit of this heap may be set although the answer then is lost. */
 static int do_netlink_limit_set(struct place *place)
 {
@@ -405,6 +572,21 @@ static int do_touch(struct place *place)
 	return 0;
 }
 
+/* Each page that is touched lies in another huge page, if there are any. */
+static int do_touch_region(struct place *place)
+{
+	size_t i;
+
+	for (i = 0; i < 3 * MIB; i += MIB)
+		*(volatile char *)(place->block + i) = 1;
+	return 0;
+}
+
+static int prepare_huge(struct place *place)
+{
+	return do_alloc_own_region(place) ?: do_touch_region(place);
+}
+
 static int do_open(struct place *place)
 {
 	int fd = privheap_open();
@@ -417,7 +599,7 @@ FIXTURE(failure)
 };
 
 /*
- * @flags: of the heap that @run works in
+ * @flags, @policy: of the heap that @run works in
  * @prepare: what is there before
  * @run, @undo: the operation, and what it is to be undone with. Without @undo the
  *	heap may be another one after it
@@ -428,6 +610,7 @@ FIXTURE(failure)
 FIXTURE_VARIANT(failure)
 {
 	__u32 flags;
+	__u32 policy;
 	bool no_heap;
 	bool never_fails;
 	int (*prepare)(struct place *place);
@@ -495,6 +678,23 @@ OPERATION(stat, .prepare = prepare_large, .run = do_stat);
 OPERATION(walk, .prepare = prepare_large, .run = do_walk);
 OPERATION(compact, .prepare = prepare_large, .run = do_compact);
 OPERATION(prefault, .prepare = do_alloc_large, .run = do_prefault);
+OPERATION(commit, .prepare = prepare_decommitted, .run = do_commit);
+OPERATION(commit_in_cgroup,
+	  .flags = PRIVHEAP_CREATE_F_CGROUP | PRIVHEAP_CREATE_F_BACKED,
+	  .prepare = prepare_decommitted, .run = do_commit);
+OPERATION(commit_touched_never, .prepare = do_alloc_large, .run = do_commit);
+OPERATION(decommit, .prepare = prepare_large, .run = do_decommit);
+OPERATION(decommit_secret, .flags = PRIVHEAP_CREATE_F_SECRET,
+	  .prepare = prepare_large, .run = do_decommit);
+OPERATION(decommit_huge, .policy = PRIVHEAP_POLICY_HUGE, .prepare = prepare_huge,
+	  .run = do_decommit);
+OPERATION(take, .run = do_take, .undo = undo_take);
+OPERATION(take_backed, .flags = PRIVHEAP_CREATE_F_BACKED, .run = do_take,
+	  .undo = undo_take);
+OPERATION(batch_alloc, .run = do_batch_alloc, .undo = do_batch_free);
+OPERATION(batch_free, .prepare = do_batch_alloc, .run = do_batch_free);
+OPERATION(batch_give, .prepare = prepare_taken, .run = do_batch_give);
+OPERATION(count, .prepare = prepare_taken, .run = do_count);
 OPERATION(reset, .prepare = prepare_own_region, .run = do_reset);
 OPERATION(reset_and_keep, .prepare = prepare_large, .run = do_reset_and_keep);
 OPERATION(policy, .prepare = prepare_large, .run = do_policy, .never_fails = true);
@@ -506,8 +706,17 @@ OPERATION(limit_change_process, .run = do_limit_change_process);
 OPERATION(netlink_get, NETLINK, .run = do_netlink_get);
 OPERATION(netlink_list, NETLINK, .run = do_netlink_list);
 OPERATION(netlink_map, NETLINK, .run = do_netlink_map);
+OPERATION(netlink_regions, NETLINK, .run = do_netlink_regions);
+OPERATION(netlink_classes, NETLINK, .run = do_netlink_classes);
+OPERATION(netlink_faults, NETLINK, .run = do_netlink_faults);
+OPERATION(netlink_subscribe, NETLINK, .run = do_netlink_subscribe);
+OPERATION(netlink_heap_set, NETLINK, .run = do_netlink_heap_set);
 OPERATION(netlink_limit_set, NETLINK, .run = do_netlink_limit_set);
 OPERATION(touch, .prepare = do_alloc_large, .run = do_touch, .never_fails = true);
+OPERATION(touch_huge, .policy = PRIVHEAP_POLICY_HUGE, .prepare = do_alloc_own_region,
+	  .run = do_touch_region, .never_fails = true);
+OPERATION(free_huge, .policy = PRIVHEAP_POLICY_HUGE, .prepare = prepare_huge,
+	  .run = do_free, .never_fails = true);
 
 /* All may fail, also what may sleep, and nothing is said about it. */
 static const struct {
@@ -558,6 +767,7 @@ static void place_open(struct __test_metadata *_metadata,
 	if (variant->no_heap)
 		return;
 	ASSERT_EQ(0, heap_create(&place->heap, place->fd, .flags = variant->flags,
+				 .policy = variant->policy,
 				 .cgroup_fd = variant->flags & PRIVHEAP_CREATE_F_CGROUP ?
 					      cgroup_fd : 0,
 				 .quarantine_bytes = variant->flags & PRIVHEAP_CREATE_F_GUARD ?
