@@ -38,6 +38,7 @@
 #define NR_HEAPS	8
 #define NR_BLOCKS	32
 #define NR_FILES	3
+#define NR_SPANS	8
 #define MAX_STEPS	48
 
 enum op {
@@ -46,6 +47,7 @@ enum op {
 	OP_MPROTECT, OP_MREMAP, OP_MADVISE, OP_MLOCK, OP_FORK, OP_THREAD, OP_NETLINK,
 	OP_VM_COPY, OP_PIPE, OP_OPEN, OP_CLOSE, OP_MINCORE, OP_EDGE, OP_FAIL, OP_KILL,
 	OP_RESET, OP_INJECT, OP_PREFAULT, OP_GUARD_ALLOC, OP_GUARD_FREE, OP_DESCRIBE,
+	OP_COMMIT, OP_DECOMMIT, OP_TAKE, OP_BATCH, OP_COUNT,
 	NR_OPS
 };
 
@@ -56,7 +58,7 @@ static const char *const op_names[] = {
 	"OP_FORK", "OP_THREAD", "OP_NETLINK", "OP_VM_COPY", "OP_PIPE", "OP_OPEN",
 	"OP_CLOSE", "OP_MINCORE", "OP_EDGE", "OP_FAIL", "OP_KILL",
 	"OP_RESET", "OP_INJECT", "OP_PREFAULT", "OP_GUARD_ALLOC", "OP_GUARD_FREE",
-	"OP_DESCRIBE",
+	"OP_DESCRIBE", "OP_COMMIT", "OP_DECOMMIT", "OP_TAKE", "OP_BATCH", "OP_COUNT",
 };
 
 /**
@@ -78,6 +80,7 @@ struct step {
 struct known_heap {
 	int fd;
 	uint64_t id;
+	uint64_t serial;
 	uint64_t base;
 	uint64_t bytes;
 };
@@ -87,6 +90,7 @@ static struct {
 	int files[NR_FILES];
 	struct known_heap heaps[NR_HEAPS];
 	uint64_t blocks[NR_BLOCKS];
+	uint64_t spans[NR_SPANS];
 	char *edge;			/* an unmapped page begins here */
 	int at_edge;			/* bytes of the next structure before it */
 	int netlink;
@@ -174,6 +178,14 @@ static int call(int fd, unsigned long nr, void *arg, size_t size)
 	return ioctl(fd, nr, place);
 }
 
+static void find_serial(struct known_heap *heap)
+{
+	struct privheap_stat arg = { .size = sizeof(arg), .heap = heap->id };
+
+	if (!ioctl(heap->fd, PRIVHEAP_IOC_STAT, &arg))
+		heap->serial = arg.out_serial;
+}
+
 static void run_create(const struct step *step)
 {
 	struct known_heap *heap = a_heap(step);
@@ -197,6 +209,7 @@ static void run_create(const struct step *step)
 	heap->id = arg.out_heap;
 	heap->base = arg.out_base;
 	heap->bytes = arg.out_region_bytes;
+	find_serial(heap);
 }
 
 static void run_destroy(const struct step *step)
@@ -325,6 +338,107 @@ static void run_prefault(const struct step *step)
 	};
 
 	call(a_heap(step)->fd, PRIVHEAP_IOC_PREFAULT, &arg, sizeof(arg));
+}
+
+/* Pages inside of a block, more often than not. */
+static uint64_t a_page(const struct step *step)
+{
+	uint64_t addr = an_address(step);
+
+	if (step->flags & 1)
+		addr += step->y % 32 * page_bytes();
+	return step->flags & 2 ? addr : addr & -page_bytes();
+}
+
+static uint64_t some_pages(const struct step *step)
+{
+	return step->flags & 4 ? a_size(step->x) : (1 + step->x % 80) * page_bytes();
+}
+
+static void run_commit(const struct step *step)
+{
+	struct privheap_commit arg = {
+		.size = sizeof(arg), .heap = a_heap(step)->id,
+		.addr = a_page(step), .bytes = some_pages(step),
+	};
+
+	call(a_heap(step)->fd, PRIVHEAP_IOC_COMMIT, &arg, sizeof(arg));
+}
+
+static void run_decommit(const struct step *step)
+{
+	struct privheap_decommit arg = {
+		.size = sizeof(arg), .heap = a_heap(step)->id,
+		.addr = a_page(step), .bytes = some_pages(step),
+	};
+
+	call(a_heap(step)->fd, PRIVHEAP_IOC_DECOMMIT, &arg, sizeof(arg));
+}
+
+static void run_take(const struct step *step)
+{
+	unsigned int first = step->block % NR_SPANS;
+	struct privheap_take arg = {
+		.size = sizeof(arg),
+		.heap = a_heap(step)->id,
+		.spans = step->flags & 4 ? (uintptr_t)world.edge - step->y % 80 :
+					   (uintptr_t)&world.spans[first],
+		.nr_spans = step->flags & 8 ? step->x : 1 + step->x % (NR_SPANS - first),
+		.nr_pages = step->flags & 16 ? step->y : 1 + step->y % 20,
+	};
+
+	/* What does not fit in the array is written to the edge, or refused. */
+	if (arg.nr_spans > NR_SPANS - first)
+		arg.spans = (uintptr_t)world.edge - step->y % 80;
+	call(a_heap(step)->fd, PRIVHEAP_IOC_TAKE, &arg, sizeof(arg));
+}
+
+/* Blocks, or spans that were taken, of all sorts in one call. */
+static void run_batch(const struct step *step)
+{
+	struct privheap_batch_entry entries[NR_SPANS] = { 0 };
+	struct privheap_batch arg = {
+		.size = sizeof(arg),
+		.flags = step->flags & 0x80 ? step->flags : 0,
+		.heap = a_heap(step)->id,
+		.entries = step->flags & 4 ? (uintptr_t)world.edge - step->y % 300 :
+					     (uintptr_t)entries,
+		.nr_entries = 1 + step->x % NR_SPANS,
+		.op = step->flags & 8 ? step->y : 1 + step->y % 3,
+	};
+	unsigned int i, first = step->block % NR_BLOCKS;
+
+	for (i = 0; i < NR_SPANS; i++) {
+		if (arg.op == PRIVHEAP_BATCH_ALLOC || step->flags & 16)
+			entries[i].bytes = a_size(step->x * (i + 1));
+		if (arg.op == PRIVHEAP_BATCH_FREE)
+			entries[i].addr = world.blocks[(first + i) % NR_BLOCKS];
+		if (arg.op == PRIVHEAP_BATCH_GIVE)
+			entries[i].addr = world.spans[(first + i) % NR_SPANS];
+	}
+	if (step->flags & 4)
+		memcpy(world.edge - step->y % 300, entries, step->y % 300);
+	call(a_heap(step)->fd, PRIVHEAP_IOC_BATCH, &arg, sizeof(arg));
+	for (i = 0; i < NR_SPANS && arg.op == PRIVHEAP_BATCH_ALLOC; i++) {
+		if (entries[i].out_addr)
+			world.blocks[(first + i) % NR_BLOCKS] = entries[i].out_addr;
+	}
+}
+
+/* In memory of the program, which may be unmapped later; in a heap; anywhere. */
+static void run_count(const struct step *step)
+{
+	static struct privheap_counters counters[4];
+	struct privheap_count arg = {
+		.size = sizeof(arg), .heap = a_heap(step)->id,
+		.counters = step->flags & 1 ? an_address(step) :
+			    step->flags & 2 ? (uintptr_t)world.edge - step->y % 200 :
+					      (uintptr_t)&counters[step->x % 4],
+	};
+
+	counters[step->x % 4].nr_blocks = step->y;
+	counters[step->y % 4].allocated_bytes = a_size(step->x);
+	call(a_heap(step)->fd, PRIVHEAP_IOC_COUNT, &arg, sizeof(arg));
 }
 
 static void run_guard_alloc(const struct step *step)
@@ -563,7 +677,7 @@ static void run_mincore(const struct step *step)
 	msync(where, bytes, step->flags >> 2 & 7);
 }
 
-/* Netlink: any command with two attributes of any type and length */
+/* Netlink: any command with some attributes of any type and length, for a live heap */
 
 static void netlink_add(struct nlmsghdr *msg, int type, const void *data, int length)
 {
@@ -573,6 +687,19 @@ static void netlink_add(struct nlmsghdr *msg, int type, const void *data, int le
 	attr->nla_len = NLA_HDRLEN + length;
 	memcpy(attr + 1, data, length);
 	msg->nlmsg_len = NLMSG_ALIGN(msg->nlmsg_len) + NLA_ALIGN(attr->nla_len);
+}
+
+/* All name a heap in the same way, but for limits. */
+static void netlink_name(struct nlmsghdr *msg, int cmd, const struct known_heap *heap)
+{
+	static const uint32_t scope = PRIVHEAP_SCOPE_HEAP;
+
+	if (cmd != PRIVHEAP_CMD_LIMIT_GET && cmd != PRIVHEAP_CMD_LIMIT_SET) {
+		netlink_add(msg, PRIVHEAP_A_HEAP_SERIAL, &heap->serial, 8);
+		return;
+	}
+	netlink_add(msg, PRIVHEAP_A_LIMIT_SCOPE, &scope, 4);
+	netlink_add(msg, PRIVHEAP_A_LIMIT_KEY, &heap->serial, 8);
 }
 
 static void netlink_send(int type, int cmd, int flags, const struct step *step,
@@ -593,9 +720,11 @@ static void netlink_send(int type, int cmd, int flags, const struct step *step,
 	*genl = (struct genlmsghdr){ .cmd = cmd, .version = 1 };
 	if (name)
 		netlink_add(msg, CTRL_ATTR_FAMILY_NAME, name, strlen(name) + 1);
+	if (step && step->flags & 0x80)
+		netlink_name(msg, cmd, a_heap(step));
 	for (i = 0; step && i < step->heap % 5; i++) {
 		value = i % 2 ? a_size(step->y >> i) : step->x >> i & 7;
-		netlink_add(msg, (step->block + i * (step->flags & 3)) % 16, &value,
+		netlink_add(msg, (step->block + i * (step->flags & 3)) % 32, &value,
 			    step->flags & 64 ? step->flags >> i & 7 :
 			    step->flags & 32 ? 4 : 8);
 	}
@@ -618,7 +747,7 @@ static void netlink_send(int type, int cmd, int flags, const struct step *step,
 
 static void run_netlink(const struct step *step)
 {
-	netlink_send(world.family, step->op / NR_OPS + step->x % 10,
+	netlink_send(world.family, step->op / NR_OPS + step->x % (PRIVHEAP_CMD_MAX + 2),
 		     step->flags & 16 ? NLM_F_DUMP : NLM_F_ACK, step, NULL);
 }
 
@@ -736,6 +865,11 @@ static void run_step(const struct step *step)
 	case OP_GUARD_ALLOC: return run_guard_alloc(step);
 	case OP_GUARD_FREE: return run_guard_free(step);
 	case OP_DESCRIBE: return run_describe(step);
+	case OP_COMMIT: return run_commit(step);
+	case OP_DECOMMIT: return run_decommit(step);
+	case OP_TAKE: return run_take(step);
+	case OP_BATCH: return run_batch(step);
+	case OP_COUNT: return run_count(step);
 	case OP_KILL:
 		if (step->x % 4 == 0)
 			kill(getpid(), SIGKILL);
