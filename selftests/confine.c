@@ -366,6 +366,9 @@ TEST_F(confine, migration)
 
 	try_to_move(_metadata, self, is_secret(variant) ? -EFAULT : 0);
 	expect_untouched(_metadata, self);
+	/* To walk all memory takes a minute on a kernel that checks each page. */
+	if (is_secret(variant) && test_scale() > 1)
+		return;
 	EXPECT_EQ(0, file_write("/proc/sys/vm/compact_memory", "1"));
 	EXPECT_EQ(before, pagemap_entry(self->block));
 	if (is_secret(variant))
@@ -761,7 +764,7 @@ TEST_F_TIMEOUT(confine, numbers_at_the_edge, 240)
 {
 	size_t offset, width;
 	int ret, fd = privheap_open();
-	unsigned int call, i;
+	unsigned int call, i, row = 0;
 
 	ASSERT_LE(0, fd);
 	for (call = 0; call < ARRAY_SIZE(calls); call++) {
@@ -770,7 +773,9 @@ TEST_F_TIMEOUT(confine, numbers_at_the_edge, 240)
 			for (width = 4; width <= 8; width += 4) {
 				if (width == 8 && offset % 8)
 					break;
-				for (i = 0; i < ARRAY_SIZE(numbers); i++) {
+				for (i = 0, row++; i < ARRAY_SIZE(numbers); i++) {
+					if (!in_sample(row + i))
+						continue;
 					ret = call_with_number(fd,
 						variant->flags, call, offset,
 						width, numbers[i]);
