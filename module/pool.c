@@ -15,7 +15,8 @@
  * walk through the allocator and one charge of the memory cgroup for all. A block
  * is split at once, so that each page of a heap is owned, moved, pinned and given
  * back for itself: a heap could otherwise hold a whole block by one page that it
- * is charged for.
+ * is charged for. Pages that go together and lie side by side are joined to a block
+ * again, which the page allocator would otherwise do page by page.
  */
 #include <linux/highmem.h>
 #include <linux/log2.h>
@@ -31,6 +32,9 @@
 /* Many pages at once: only if that costs nobody anything. */
 #define PH_GFP_MANY	((PH_GFP_PAGE | __GFP_NOWARN | __GFP_NOMEMALLOC) & \
 			 ~__GFP_RECLAIM)
+
+/* The order of the shortest block that is worth joining. */
+#define PH_JOIN_ORDER	2
 
 static unsigned int recycle_kib = 16384;
 module_param(recycle_kib, uint, 0644);
@@ -173,6 +177,97 @@ bool ph_pool_take(struct ph_heap *heap, struct ph_batch *batch, unsigned int nr,
 	return batch->nr;
 }
 
+/* The order of the block that entry @i of the batch may be the beginning of. */
+static unsigned int ph_pool_block_order(const struct ph_batch *batch,
+					unsigned int i)
+{
+	struct page *page = batch->pages[i];
+	unsigned int order;
+
+	if (i + 1 >= batch->nr || batch->pages[i + 1] != page + 1)
+		return 0;
+	order = min_t(unsigned int, ilog2(batch->nr - i),
+		      __ffs(page_to_pfn(page) | PH_BATCH_PAGES));
+	while (batch->pages[i + (1 << order) - 1] != page + (1 << order) - 1)
+		order--;
+	return order < PH_JOIN_ORDER ? 0 : order;
+}
+
+#ifdef CONFIG_MEMCG
+static bool ph_pool_shares_charge(struct page *page, struct page *other)
+{
+	return other->memcg_data == page->memcg_data;
+}
+
+/* Each page had a reference of its own to whom it is charged to. */
+static void ph_pool_join_charges(struct page *page, unsigned int nr)
+{
+	struct folio *folio = page_folio(page);
+	unsigned int i;
+
+	if (!folio_memcg_kmem(folio))
+		return;
+	for (i = 1; i < nr; i++)
+		page[i].memcg_data = 0;
+	percpu_ref_put_many(&__folio_objcg(folio)->refcnt, nr - 1);
+}
+#else
+static bool ph_pool_shares_charge(struct page *page, struct page *other)
+{
+	return true;
+}
+
+static void ph_pool_join_charges(struct page *page, unsigned int nr)
+{
+}
+#endif
+
+/*
+ * Undoes split_page(). Fails if somebody else holds one of the pages; who looks for a
+ * page by its number gets none of those that have no reference any more.
+ */
+static bool ph_pool_join(struct page **pages, unsigned int nr)
+{
+	struct page *page = pages[0];
+	unsigned int i;
+
+	if (page_ref_count(page) != 1 || PageHWPoison(page) ||
+	    page_zone(page) != page_zone(pages[nr - 1]))
+		return false;
+	for (i = 1; i < nr; i++) {
+		if (pages[i] != page + i || PageHWPoison(page + i) ||
+		    !ph_pool_shares_charge(page, page + i) ||
+		    !page_ref_freeze(page + i, 1))
+			break;
+	}
+	if (i == nr) {
+		ph_pool_join_charges(page, nr);
+		return true;
+	}
+	while (--i)
+		page_ref_unfreeze(page + i, 1);
+	return false;
+}
+
+/* Gives blocks back as blocks, and leaves single pages in the batch. */
+static noinline void ph_pool_free_blocks(struct ph_batch *batch)
+{
+	unsigned int i = batch->next, order, end, left = 0;
+
+	while (i < batch->nr) {
+		order = ph_pool_block_order(batch, i);
+		end = i + (1 << order);
+		if (order && ph_pool_join(batch->pages + i, 1 << order)) {
+			__free_pages(batch->pages[i], order);
+			i = end;
+		}
+		while (i < end)
+			batch->pages[left++] = batch->pages[i++];
+	}
+	batch->next = 0;
+	batch->nr = left;
+}
+
 static void ph_pool_wipe(struct ph_batch *batch)
 {
 	unsigned int i;
@@ -198,6 +293,8 @@ void ph_pool_give(struct ph_heap *heap, struct ph_batch *batch)
 	else if (atomic_read(&heap->mm->mm_users) && !heap->cgroup &&
 		 ph_pool_cgroup_has_room(batch->pages[batch->next]))
 		ph_pool_push(heap->pool, batch);
+	if (!heap->huge)
+		ph_pool_free_blocks(batch);
 	release_pages(batch->pages + batch->next, batch->nr - batch->next);
 	batch->next = 0;
 	batch->nr = 0;

@@ -11,7 +11,8 @@
 #include "privheap_util.h"
 
 #define NR_PAGES	64
-/* What of recycle_kib in /sys/module/privheap/parameters is the default. */
+#define RECYCLE_KIB	"/sys/module/privheap/parameters/recycle_kib"
+/* What is the default of it. */
 #define BOUND		(16 * MIB)
 /* The kernel charges a memory cgroup in advance, and for page tables. */
 #define SLACK		((long)(2 * MIB))
@@ -42,6 +43,7 @@ FIXTURE_SETUP(recycle)
 
 FIXTURE_TEARDOWN(recycle)
 {
+	EXPECT_EQ(0, file_write(RECYCLE_KIB, "16384"));
 	close(self->pagemap);
 	close(self->fd);
 }
@@ -195,6 +197,41 @@ TEST_F(recycle, pinned_pages_outlive_heap)
 		got += part;
 	}
 	EXPECT_TRUE(pattern_check(copy, 8 * self->page, 3));
+	free(copy);
+}
+
+/* What is left of a block of the kernel's when one page of it is pinned. */
+TEST_F(recycle, pinned_page_of_block_stays)
+{
+	const size_t pinned = NR_PAGES / 2 + 1;
+	char *block, *other, *copy = malloc(self->page);
+	struct iovec range;
+	uint64_t frame;
+	int pipes[2];
+	size_t i;
+
+	ASSERT_NE(NULL, copy);
+	ASSERT_EQ(0, pipe(pipes));
+	ASSERT_EQ(0, file_write(RECYCLE_KIB, "0"));
+	ASSERT_EQ(0, block_alloc(&self->heap, self->bytes, &block));
+	ASSERT_EQ((long)self->bytes,
+		  heap_prefault(&self->heap, block, self->bytes));
+	pattern_fill(block, self->bytes, 5);
+	frame = frame_at(self, block + pinned * self->page);
+	ASSERT_NE(0, frame);
+	pattern_fill(block + pinned * self->page, self->page, 6);
+	range = (struct iovec){ block + pinned * self->page, self->page };
+	ASSERT_EQ((ssize_t)self->page, vmsplice(pipes[1], &range, 1, 0));
+	ASSERT_EQ(0, block_free(&self->heap, block));
+
+	ASSERT_EQ(0, block_alloc(&self->heap, 4 * MIB, &other));
+	memset(other, 0xee, 4 * MIB);
+	for (i = 0; i < 4 * MIB / self->page; i++) {
+		ASSERT_NE(frame, frame_at(self, other + i * self->page));
+	}
+	ASSERT_EQ((ssize_t)self->page, read(pipes[0], copy, self->page));
+	EXPECT_TRUE(pattern_check(copy, self->page, 6));
+	EXPECT_TRUE(all_bytes(other, 4 * MIB, (char)0xee));
 	free(copy);
 }
 
