@@ -103,6 +103,9 @@ static int ph_chunk_create(struct ph_region *region, unsigned long index)
 		ph_chunk_free(chunk);
 		return -ENOMEM;
 	}
+	/* Whoever finds the chunk here finds it as it is: its members depend on it. */
+	if (index < PH_FIRST_CHUNKS)
+		smp_store_release(&region->first_chunks[index], chunk);
 	return 0;
 }
 
@@ -125,7 +128,7 @@ int ph_chunk_create_range(struct ph_region *region, unsigned long first,
 
 	for (index = first / PH_CHUNK_PAGES;
 	     !err && index * PH_CHUNK_PAGES < end; index++) {
-		chunk = xa_load(&region->chunks, index);
+		chunk = ph_chunk_find(region, index * PH_CHUNK_PAGES);
 		if (!chunk)
 			err = ph_chunk_create(region, index);
 		else if (!chunk->pages)

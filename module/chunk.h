@@ -13,6 +13,7 @@
 #define _PRIVHEAP_CHUNK_H
 
 #include <linux/bitmap.h>
+#include <linux/nospec.h>
 
 #include "internal.h"
 
@@ -67,7 +68,12 @@ static inline struct ph_part ph_chunk_part(unsigned long index,
 static inline struct ph_chunk *ph_chunk_find(struct ph_region *region,
 					     unsigned long page)
 {
-	return xa_load(&region->chunks, page / PH_CHUNK_PAGES);
+	unsigned long index = page / PH_CHUNK_PAGES;
+
+	if (index < PH_FIRST_CHUNKS)
+		return READ_ONCE(region->first_chunks[array_index_nospec(
+			index, PH_FIRST_CHUNKS)]);
+	return xa_load(&region->chunks, index);
 }
 
 /*

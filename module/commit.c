@@ -565,6 +565,7 @@ void ph_commit_exit(struct ph_region *region)
 		cond_resched();
 	}
 	xa_destroy(&region->chunks);
+	memset(region->first_chunks, 0, sizeof(region->first_chunks));
 	if (!nr_committed)
 		return;
 	ph_limit_uncharge(region->heap, nr_committed);

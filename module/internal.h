@@ -414,6 +414,9 @@ struct ph_heap {
 	struct list_head counters;
 };
 
+/* A lookup in an xarray costs more than the state of a page. */
+#define PH_FIRST_CHUNKS	8
+
 /**
  * struct ph_region - one reservation of address space
  * @blocks: address, length and blocks (ph_heap.lock; base and nr_pages constant)
@@ -429,6 +432,7 @@ struct ph_heap {
  *	ends, or the program itself decommits them (constant)
  * @chunks: struct ph_chunk by page number / PH_CHUNK_PAGES; grows under
  *	ph_heap.lock, entries stay until the last VMA ends
+ * @first_chunks: the first entries of @chunks once more (as there)
  */
 struct ph_region {
 	struct ph_block_region blocks;
@@ -440,6 +444,7 @@ struct ph_region {
 	unsigned int nr_vmas;
 	unsigned long nr_kept_pages;
 	struct xarray chunks;
+	struct ph_chunk *first_chunks[PH_FIRST_CHUNKS];
 };
 
 /* What one page table, and one huge page, covers with pages of 4 KiB. */
