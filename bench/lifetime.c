@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * A heap from its creation to its end, empty.
+ * A heap from its creation to its end, empty. Each is made where the one before was;
+ * the module keeps what it can for that.
  *
  * Apart from the end of full heaps: memory that the kernel frees later would
  * count here.

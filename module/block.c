@@ -643,7 +643,7 @@ int ph_block_region_add(struct ph_block_store *store,
 	return ph_map_init(store, region);
 }
 
-/* Takes a run out of everything but the page map. */
+/* Takes what a run was used for out of everything but the page map. */
 static void ph_store_forget(struct ph_block_store *store, struct ph_run *run)
 {
 	switch (run->kind) {
@@ -665,7 +665,32 @@ static void ph_store_forget(struct ph_block_store *store, struct ph_run *run)
 		store->nr_taken_pages -= run->nr_pages;
 		break;
 	}
-	ph_run_forget(store, run);
+}
+
+/**
+ * ph_block_region_empty - free all blocks of a region
+ * @store: the heap's blocks
+ * @region: the region, not dedicated; all of its pages are one free run then
+ *
+ * Takes time by the number of runs, not of blocks. No page is decommitted.
+ *
+ * Context: May sleep. Allocates nothing.
+ */
+void ph_block_region_empty(struct ph_block_store *store,
+			   struct ph_block_region *region)
+{
+	unsigned long page = 0;
+	struct ph_run *run;
+
+	while (page < region->nr_pages) {
+		run = ph_map_get(region, page);
+		if (run->kind != PH_RUN_FREE) {
+			ph_store_forget(store, run);
+			ph_run_vacate(store, run);
+		}
+		page = ph_run_end(run);
+		cond_resched();
+	}
 }
 
 /**
@@ -687,6 +712,7 @@ void ph_block_region_remove(struct ph_block_store *store,
 		run = ph_map_get(region, page);
 		page = ph_run_end(run);
 		ph_store_forget(store, run);
+		ph_run_forget(store, run);
 		cond_resched();
 	}
 	ph_map_exit(store, region);

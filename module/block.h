@@ -293,6 +293,8 @@ void ph_block_store_exit(struct ph_block_store *store);
 int ph_block_region_add(struct ph_block_store *store,
 			struct ph_block_region *region, unsigned long base,
 			unsigned long nr_pages, bool dedicated);
+void ph_block_region_empty(struct ph_block_store *store,
+			   struct ph_block_region *region);
 void ph_block_region_remove(struct ph_block_store *store,
 			    struct ph_block_region *region);
 

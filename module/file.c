@@ -88,10 +88,16 @@ struct ph_heap *ph_heap_get(struct ph_file *file, u64 id)
 
 	rcu_read_lock();
 	heap = ph_file_find(file, id);
-	if (heap && (heap->id != id || !refcount_inc_not_zero(&heap->refs)))
+	if (heap && !refcount_inc_not_zero(&heap->refs))
 		heap = NULL;
 	rcu_read_unlock();
-	return heap;
+	if (unlikely(!heap))
+		return NULL;
+	smp_mb__after_atomic();	/* pairs with that of ph_retired_add() */
+	if (likely(READ_ONCE(heap->id) == id))
+		return heap;
+	ph_heap_put(heap);
+	return NULL;
 }
 
 /**
@@ -320,7 +326,8 @@ static int ph_file_release(struct inode *inode, struct file *filp)
 	unsigned long index;
 
 	xa_for_each(&file->heaps, index, heap)
-		ph_heap_destroy(ph_file_withdraw(file, heap->id));
+		ph_heap_destroy(NULL, ph_file_withdraw(file, heap->id));
+	ph_retired_end(file->process);
 	xa_destroy(&file->heaps);
 	ph_limit_put(&file->process->limit);
 	ph_region_unmount();

@@ -164,37 +164,13 @@ static struct ph_region *ph_heap_first_dedicated(struct ph_heap *heap)
 	return NULL;
 }
 
-/*
- * Makes a region free that had blocks. What describes it so was allocated when it
- * was added, has just been freed, and is allocated once more.
- */
-static void ph_heap_empty_region_locked(struct ph_heap *heap,
-					struct ph_region *region)
-{
-	struct ph_block_region *blocks = &region->blocks;
-	unsigned int flags;
-
-	ph_block_region_remove(&heap->store, blocks);
-	if (likely(!ph_block_region_add(&heap->store, blocks, blocks->base,
-					blocks->nr_pages, false)))
-		return;
-	/* Others had use for it. Then it is taken from the reserves. */
-	flags = memalloc_noreclaim_save();
-	while (ph_block_region_add(&heap->store, blocks, blocks->base,
-				   blocks->nr_pages, false))
-		cond_resched();
-	memalloc_noreclaim_restore(flags);
-}
-
 static void ph_heap_reset_locked(struct ph_heap *heap, unsigned long nr_keep)
 {
-	struct mem_cgroup *outer = ph_cgroup_enter(heap->cgroup);
 	struct ph_region *region;
 
 	ph_front_tell_locked(heap, PRIVHEAP_COUNTERS_RESET);
 	list_for_each_entry(region, &heap->regions, node)
-		ph_heap_empty_region_locked(heap, region);
-	ph_cgroup_leave(heap->cgroup, outer);
+		ph_block_region_empty(&heap->store, &region->blocks);
 	ph_commit_reset(heap, ph_heap_is_secret(heap) ? 0 : nr_keep);
 	if (heap->first->nr_kept_pages)
 		ph_heap_wipe_locked(heap, heap->first, heap->base,
@@ -327,33 +303,6 @@ out_unlock:
 	mutex_unlock(&heap->lock);
 }
 
-/**
- * ph_heap_destroy - end a heap
- * @heap: that no new call can find; this takes the reference over that its file
- *	held
- *
- * Context: May sleep; takes mmap_lock.
- */
-void ph_heap_destroy(struct ph_heap *heap)
-{
-	struct ph_region *region;
-
-	mutex_lock(&heap->lock);
-	heap->state = PH_HEAP_GONE;
-	ph_front_uncount_locked(heap);
-	while ((region = list_first_entry_or_null(&heap->regions,
-						  struct ph_region, node))) {
-		ph_heap_detach_locked(heap, region);
-		mutex_unlock(&heap->lock);
-		ph_heap_discard(heap, region);
-		mutex_lock(&heap->lock);
-	}
-	mutex_unlock(&heap->lock);
-	ph_limit_uncharge_above(heap, PH_HEAP_META_PAGES);
-	ph_owner_remove_heap(heap);
-	ph_heap_put(heap);
-}
-
 /* Heaps are a little longer than 1 KiB: the next size of kmalloc() is 2 KiB. */
 static struct kmem_cache *ph_heap_cache;
 
@@ -407,12 +356,75 @@ void ph_heap_put(struct ph_heap *heap)
 	call_rcu(&heap->rcu, ph_heap_free_rcu);
 }
 
+/* Ends all regions but the first @nr. Drops the lock meanwhile. */
+static void ph_heap_shrink_locked(struct ph_heap *heap, unsigned int nr)
+{
+	struct ph_region *region;
+
+	while (heap->nr_regions > nr) {
+		region = list_last_entry(&heap->regions, struct ph_region, node);
+		ph_heap_detach_locked(heap, region);
+		mutex_unlock(&heap->lock);
+		ph_heap_discard(heap, region);
+		mutex_lock(&heap->lock);
+	}
+}
+
+/**
+ * ph_heap_end - give back what is left of a heap
+ * @heap: that was destroyed or retired, or never began; with the caller's reference
+ *
+ * Context: May sleep; takes mmap_lock.
+ */
+void ph_heap_end(struct ph_heap *heap)
+{
+	mutex_lock(&heap->lock);
+	heap->state = PH_HEAP_GONE;
+	ph_heap_shrink_locked(heap, 0);
+	mutex_unlock(&heap->lock);
+	ph_heap_put(heap);
+}
+
+/* Leaves nothing of a heap but its first region. Fails if that is unmapped. */
+static bool ph_heap_vacate_locked(struct ph_heap *heap)
+{
+	ph_heap_shrink_locked(heap, 1);
+	if (!heap->first || !heap->first->nr_vmas)
+		return false;
+	ph_block_region_empty(&heap->store, &heap->first->blocks);
+	ph_commit_release(heap->first);
+	ph_tally_clear(heap);
+	return true;
+}
+
+/**
+ * ph_heap_destroy - end a heap
+ * @process: where it may retire; or NULL
+ * @heap: that no new call can find; this takes the reference over that its file
+ *	held
+ *
+ * Context: May sleep; takes mmap_lock.
+ */
+void ph_heap_destroy(struct ph_process *process, struct ph_heap *heap)
+{
+	bool retires;
+
+	mutex_lock(&heap->lock);
+	heap->state = PH_HEAP_GONE;
+	ph_front_uncount_locked(heap);
+	retires = process && ph_retired_fits(heap) && ph_heap_vacate_locked(heap);
+	if (!retires)
+		ph_heap_shrink_locked(heap, 0);
+	mutex_unlock(&heap->lock);
+	ph_limit_uncharge_above(heap, PH_HEAP_META_PAGES);
+	ph_owner_remove_heap(heap);
+	if (!retires || !ph_retired_add(process, heap))
+		ph_heap_end(heap);
+}
+
 /* Takes @cgroup over. */
 static struct ph_heap *ph_heap_new(struct ph_file *file,
-				   struct ph_cgroup *cgroup, u32 flags,
-				   unsigned long max_pages,
-				   unsigned long limit_pages,
-				   unsigned long quarantine_pages)
+				   struct ph_cgroup *cgroup)
 {
 	struct mem_cgroup *outer = ph_cgroup_enter(cgroup);
 	struct ph_heap *heap = kmem_cache_zalloc(ph_heap_cache, PH_GFP_META);
@@ -425,8 +437,6 @@ static struct ph_heap *ph_heap_new(struct ph_file *file,
 	}
 	heap->cgroup = cgroup;
 	refcount_set(&heap->refs, 1);
-	heap->flags = flags;
-	heap->max_pages = max_pages;
 	mmgrab(file->mm);
 	heap->mm = file->mm;
 	heap->pool = &file->process->pool;
@@ -437,74 +447,116 @@ static struct ph_heap *ph_heap_new(struct ph_file *file,
 	INIT_LIST_HEAD(&heap->counters);
 	mt_init(&heap->others);
 	refcount_inc(&file->process->limit.refs);
-	ph_limit_init(&heap->limit, PRIVHEAP_SCOPE_HEAP, &file->process->limit,
-		      limit_pages);
+	heap->limit.parent = &file->process->limit;
 	ph_block_store_init(&heap->store, &ph_heap_block_ops);
-	heap->store.growable = !max_pages;
-	heap->store.max_quarantine_pages = quarantine_pages;
 	return heap;
 }
 
-/* Enters the first region, with the initial pages, or nothing of it. */
-static int ph_heap_begin_locked(struct ph_heap *heap, struct ph_region *region)
+/* What is freed in a guarded heap is out of reach, so that no split may fail. */
+static bool ph_heap_wants_huge(const struct privheap_create *arg)
 {
-	int err;
-
-	heap->nr_ordinary = 0;	/* it may have been here before */
-	err = ph_heap_attach_locked(heap, region, false);
-	if (err)
-		return err;
-	heap->base = region->blocks.base;
-	if (region->nr_kept_pages)
-		err = ph_commit_pages(region, 0, region->nr_kept_pages, true);
-	if (err)
-		ph_heap_detach_locked(heap, region);
-	return err;
+	return ph_policy_is_huge(arg->policy) &&
+	       !(arg->flags & (PRIVHEAP_CREATE_F_SECRET | PRIVHEAP_CREATE_F_GUARD));
 }
 
-/* Gives a new heap its first region, with the initial pages resident. */
-static int ph_heap_populate(struct ph_heap *heap, unsigned long nr_pages,
-			    unsigned long nr_kept_pages)
+/* Gives a heap that is new, or was retired, all that the program chose. */
+static void ph_heap_set_up(struct ph_heap *heap,
+			   const struct privheap_create *arg)
+{
+	heap->flags = arg->flags;
+	heap->max_pages = PAGE_ALIGN(arg->max_bytes) >> PAGE_SHIFT;
+	heap->huge = ph_heap_wants_huge(arg);
+	heap->max_idle = ph_heap_idle_pages(heap, arg->idle_bytes);
+	heap->charge = (struct ph_charge){};
+	heap->inject = (struct ph_inject){};
+	heap->store.growable = !heap->max_pages;
+	heap->store.max_quarantine_pages = arg->quarantine_bytes >> PAGE_SHIFT;
+	ph_policy_set(heap, arg->policy, arg->window_pages);
+	ph_limit_init(&heap->limit, PRIVHEAP_SCOPE_HEAP, heap->limit.parent,
+		      arg->limit_bytes ? arg->limit_bytes >> PAGE_SHIFT :
+					 ULONG_MAX);
+}
+
+/* How many pages stay committed from the start. */
+static unsigned long ph_heap_kept_pages(const struct privheap_create *arg)
+{
+	return max(PAGE_ALIGN(arg->initial_bytes) >> PAGE_SHIFT, 1UL);
+}
+
+/* How long the first region is. */
+static unsigned long ph_heap_first_pages(const struct privheap_create *arg)
+{
+	if (arg->max_bytes)
+		return PAGE_ALIGN(arg->max_bytes) >> PAGE_SHIFT;
+	return ALIGN(ph_heap_kept_pages(arg) << PAGE_SHIFT, PH_REGION_ALIGN) >>
+	       PAGE_SHIFT;
+}
+
+/* Gives a new heap its file and its first region. */
+static int ph_heap_open(struct ph_heap *heap, unsigned long nr_pages)
 {
 	struct ph_region *region;
 	int err;
 
+	err = ph_region_open(heap);
+	if (err)
+		return err;
 	region = ph_heap_reserve(heap, nr_pages);
 	if (IS_ERR(region))
 		return PTR_ERR(region);
-	region->nr_kept_pages = nr_kept_pages;
-	do {
-		mutex_lock(&heap->lock);
-		err = ph_heap_begin_locked(heap, region);
-		if (err == -EDQUOT)
-			ph_limit_report_refusal(heap);
-		mutex_unlock(&heap->lock);
-		if (err == -EAGAIN)
-			err = ph_table_make(heap, region) ?: -EAGAIN;
-	} while (err == -EAGAIN);
+	mutex_lock(&heap->lock);
+	err = ph_heap_attach_locked(heap, region, false);
+	if (!err)
+		heap->base = region->blocks.base;
+	mutex_unlock(&heap->lock);
 	if (err)
 		ph_heap_discard(heap, region);
 	return err;
 }
 
-static int ph_heap_build(struct ph_heap *heap, struct privheap_create *arg)
+/* Begins to use the first region, with the initial pages resident. */
+static int ph_heap_begin_locked(struct ph_heap *heap, unsigned long nr_kept)
 {
-	unsigned long nr_kept = max(PAGE_ALIGN(arg->initial_bytes) >> PAGE_SHIFT,
-				    1UL);
-	unsigned long nr_pages = heap->max_pages;
-	struct mem_cgroup *outer;
+	struct ph_region *region = heap->first;
+
+	if (!region || !region->nr_vmas)	/* the program was quick to unmap it */
+		return -ENOMEM;
+	heap->state = PH_HEAP_LIVE;
+	region->nr_kept_pages = nr_kept;
+	return nr_kept ? ph_commit_pages(region, 0, nr_kept, true) : 0;
+}
+
+static int ph_heap_begin(struct ph_heap *heap, unsigned long nr_kept)
+{
 	int err;
 
-	if (!nr_pages)
-		nr_pages = ALIGN(nr_kept << PAGE_SHIFT, PH_REGION_ALIGN) >>
-			   PAGE_SHIFT;
+	do {
+		mutex_lock(&heap->lock);
+		err = ph_heap_begin_locked(heap, nr_kept);
+		if (err == -EDQUOT)
+			ph_limit_report_refusal(heap);
+		mutex_unlock(&heap->lock);
+		if (err == -EAGAIN)
+			err = ph_table_make(heap, NULL) ?: -EAGAIN;
+	} while (err == -EAGAIN);
+	return err;
+}
+
+static int ph_heap_build(struct ph_heap *heap, struct privheap_create *arg)
+{
+	unsigned long nr_pages = ph_heap_first_pages(arg);
+	unsigned long nr_kept = min(ph_heap_kept_pages(arg), nr_pages);
+	struct mem_cgroup *outer = ph_cgroup_enter(heap->cgroup);
+	int err = 0;
+
 	/* Any page may become a guard; and one page would stand in a huge one's way. */
 	if (heap->flags & PRIVHEAP_CREATE_F_GUARD ||
 	    (heap->huge && !arg->initial_bytes))
 		nr_kept = 0;
-	outer = ph_cgroup_enter(heap->cgroup);
-	err = ph_region_open(heap) ?:
-	      ph_heap_populate(heap, nr_pages, min(nr_kept, nr_pages));
+	if (!heap->filp)
+		err = ph_heap_open(heap, nr_pages);
+	if (!err)
+		err = ph_heap_begin(heap, nr_kept);
 	ph_cgroup_leave(heap->cgroup, outer);
 	if (err)
 		return err;
@@ -566,41 +618,38 @@ static int ph_heap_reserve_id(struct ph_file *file, struct ph_heap *heap)
 	return 0;
 }
 
-/**
- * ph_heap_create - make a heap, tell the caller, and publish it
- * @call: the create call; its sizes have been checked against ph_max_bytes()
- *
- * Context: May sleep; takes mmap_lock.
- * Return: 0, -EFAULT, -EINVAL, -EDQUOT, -ENOMEM, -EINTR, -EACCES, and for the
- * cgroup -EBADF, -EOPNOTSUPP.
- */
-int ph_heap_create(struct ph_call *call)
+/* A new heap, or a retired one where that makes no difference. */
+static struct ph_heap *ph_heap_find_or_new(struct ph_file *file,
+					   const struct privheap_create *arg)
 {
-	struct privheap_create *arg = &call->arg.create;
-	struct ph_file *file = call->file;
 	struct ph_cgroup *cgroup = NULL;
-	struct ph_heap *heap;
-	int err;
+	struct ph_heap *heap = NULL;
 
+	if (!(arg->flags & ~PRIVHEAP_CREATE_F_BACKED) && !ph_heap_wants_huge(arg))
+		heap = ph_retired_take(file->process, ph_heap_first_pages(arg));
+	if (heap)
+		return heap;
 	if (arg->flags & PRIVHEAP_CREATE_F_CGROUP)
 		cgroup = ph_cgroup_get(arg->cgroup_fd);
 	if (IS_ERR(cgroup))
-		return PTR_ERR(cgroup);
-	heap = ph_heap_new(file, cgroup, arg->flags,
-			   PAGE_ALIGN(arg->max_bytes) >> PAGE_SHIFT,
-			   arg->limit_bytes ? arg->limit_bytes >> PAGE_SHIFT :
-					      ULONG_MAX,
-			   arg->quarantine_bytes >> PAGE_SHIFT);
-	if (!heap)
-		return -ENOMEM;
-	ph_policy_set(heap, arg->policy, arg->window_pages);
-	/* What is freed in a guarded heap is out of reach, so that no split may fail. */
-	heap->huge = ph_policy_is_huge(arg->policy) && !ph_heap_is_secret(heap) &&
-		     !(heap->flags & PRIVHEAP_CREATE_F_GUARD);
-	heap->max_idle = ph_heap_idle_pages(heap, arg->idle_bytes);
+		return ERR_CAST(cgroup);
+	return ph_heap_new(file, cgroup) ?: ERR_PTR(-ENOMEM);
+}
+
+static int ph_heap_try_create(struct ph_call *call)
+{
+	struct privheap_create *arg = &call->arg.create;
+	struct ph_file *file = call->file;
+	struct ph_heap *heap;
+	int err;
+
+	heap = ph_heap_find_or_new(file, arg);
+	if (IS_ERR(heap))
+		return PTR_ERR(heap);
+	ph_heap_set_up(heap, arg);
 	err = ph_heap_set_limits(heap, arg) ?: ph_heap_charge_meta(heap);
 	if (err)
-		goto err_put_heap;
+		goto err_end_heap;
 	err = ph_heap_reserve_id(file, heap);
 	if (err)
 		goto err_destroy_heap;
@@ -618,9 +667,27 @@ int ph_heap_create(struct ph_call *call)
 err_release_id:
 	xa_erase(&file->heaps, (u32)heap->id);
 err_destroy_heap:
-	ph_heap_destroy(heap);
+	ph_heap_destroy(NULL, heap);
 	return err;
-err_put_heap:
-	ph_heap_put(heap);
+err_end_heap:
+	ph_heap_end(heap);
+	return err;
+}
+
+/**
+ * ph_heap_create - make a heap, tell the caller, and publish it
+ * @call: the create call; its sizes have been checked against ph_max_bytes()
+ *
+ * Context: May sleep; takes mmap_lock.
+ * Return: 0, -EFAULT, -EINVAL, -EDQUOT, -ENOMEM, -EINTR, -EACCES, and for the
+ * cgroup -EBADF, -EOPNOTSUPP.
+ */
+int ph_heap_create(struct ph_call *call)
+{
+	int err = ph_heap_try_create(call);
+
+	/* What retired heaps reserve may be what there is no more of. */
+	if (err == -ENOMEM && ph_retired_end(call->file->process))
+		err = ph_heap_try_create(call);
 	return err;
 }

@@ -26,6 +26,7 @@
  *	ph_owner_lock		the tables of limits but the heaps'
  *	ph_limit_lock		changes of limits
  *	  ph_stock.lock		charges in advance; a leaf
+ *	ph_process.retired_lock	a leaf
  *	ph_event_lock		who listens, and numbers of events; a leaf
  *
  * User memory is read and written with no lock held, with one exception: the
@@ -224,6 +225,9 @@ struct ph_pool {
 	unsigned int nr;
 };
 
+/* Heaps that a process keeps after their end, see retire.c. */
+#define PH_NR_RETIRED	4
+
 /**
  * struct ph_process - the limit of one address space
  * @limit: the node; its parent is that of the user who opened the device first
@@ -231,6 +235,9 @@ struct ph_pool {
  * @tgid: the process that opened the device first (constant)
  * @rates: of the events that it makes, by kind
  * @pool: what its heaps recycle
+ * @retired_lock: a leaf
+ * @retired: heaps that have ended (@retired_lock)
+ * @next_retired: the place whose turn it is if there is none left (@retired_lock)
  */
 struct ph_process {
 	struct ph_limit limit;
@@ -238,6 +245,9 @@ struct ph_process {
 	struct pid *tgid;
 	struct ph_event_rate rates[PH_NR_EVENTS];
 	struct ph_pool pool;
+	spinlock_t retired_lock;
+	struct ph_heap *retired[PH_NR_RETIRED];
+	unsigned int next_retired;
 };
 
 /**
@@ -265,6 +275,9 @@ struct ph_charge {
 	unsigned int notice;
 	struct ph_limit *refused;
 };
+
+/* The id of a heap that has none: no index of a table is so high. */
+#define PH_HEAP_NO_ID	U64_MAX
 
 /* A lookup in an xarray is a tenth of a call; so few programs need one. */
 #define PH_FIRST_HEAPS	32
@@ -307,7 +320,8 @@ struct ph_inject {
  * enum ph_heap_state - how far the life of a heap has come
  * @PH_HEAP_LIVE: all calls work
  * @PH_HEAP_DEAD: the program unmapped a region; stat and destroy work
- * @PH_HEAP_GONE: destroyed; calls that still hold it answer ENXIO
+ * @PH_HEAP_GONE: destroyed, and perhaps retired; calls that still hold it answer
+ *	ENXIO
  */
 enum ph_heap_state {
 	PH_HEAP_LIVE,
@@ -326,8 +340,10 @@ enum ph_heap_state {
  * struct ph_heap - a heap
  * @refs: see Lifetimes above
  * @rcu: frees it after lookups without a lock have ended
- * @id: generation and index in ph_file.heaps (constant after publication)
- * @flags: PRIVHEAP_CREATE_F_* (constant)
+ * @id: generation and index in ph_file.heaps; PH_HEAP_NO_ID once it is retired
+ *	(constant after publication until then)
+ * @flags: PRIVHEAP_CREATE_F_* (constant after publication, as others that the
+ *	program chose)
  * @max_pages: 0 if growable (constant)
  * @cgroup: that it was put under, held; or NULL (constant)
  * @mm: ph_file.mm, pinned (constant)
@@ -429,7 +445,7 @@ struct ph_heap {
  * @nr_vmas: VMAs of the heap's own mm that map it: one, for a moment two inside
  *	mremap(), and none once the program unmapped it (ph_heap.lock)
  * @nr_kept_pages: from the start; once committed they stay so until the heap
- *	ends, or the program itself decommits them (constant)
+ *	ends, or the program itself decommits them (constant while the heap lives)
  * @chunks: struct ph_chunk by page number / PH_CHUNK_PAGES; grows under
  *	ph_heap.lock, entries stay until the last VMA ends
  * @first_chunks: the first entries of @chunks once more (as there)
@@ -583,7 +599,8 @@ void ph_front_sum(struct ph_heap *heap, u64 *nr_blocks, u64 *allocated_bytes);
 int ph_heap_cache_init(void);
 void ph_heap_cache_exit(void);
 int ph_heap_create(struct ph_call *call);
-void ph_heap_destroy(struct ph_heap *heap);
+void ph_heap_destroy(struct ph_process *process, struct ph_heap *heap);
+void ph_heap_end(struct ph_heap *heap);
 void ph_heap_put(struct ph_heap *heap);
 void ph_heap_region_unmapped(struct ph_heap *heap, struct ph_region *region);
 int ph_heap_stat(struct ph_heap *heap, struct privheap_stat *stat);
@@ -647,6 +664,13 @@ int ph_heap_mend(struct ph_heap *heap, int err, unsigned long bytes,
 		 unsigned long align, struct ph_region **spare,
 		 void __user *answer);
 
+/* retire.c */
+bool ph_retired_fits(const struct ph_heap *heap);
+bool ph_retired_add(struct ph_process *process, struct ph_heap *heap);
+struct ph_heap *ph_retired_take(struct ph_process *process,
+				unsigned long nr_pages);
+bool ph_retired_end(struct ph_process *process);
+
 /* range.c */
 int ph_range_prefault(struct ph_heap *heap, u64 addr, u64 bytes, u64 *done);
 int ph_range_commit(struct ph_heap *heap, u64 addr, u64 bytes, u64 *done);
@@ -664,6 +688,7 @@ int ph_region_open(struct ph_heap *heap);
 void ph_region_close(struct ph_heap *heap);
 struct ph_region *ph_region_create(struct ph_heap *heap, unsigned long nr_pages);
 void ph_region_unmap(struct ph_region *region);
+bool ph_region_is_pristine(struct ph_heap *heap);
 void ph_region_get(struct ph_region *region);
 void ph_region_put(struct ph_region *region);
 
@@ -710,6 +735,7 @@ void ph_inject_set_locked(struct ph_heap *heap, const struct privheap_inject *ar
 
 /* tally.c */
 void ph_tally_exit(struct ph_heap *heap);
+void ph_tally_clear(struct ph_heap *heap);
 void ph_tally_keep(struct ph_heap *heap, const struct ph_chunk *chunk);
 void ph_tally_faults(struct ph_heap *heap, u64 sums[PH_NR_TALLIES]);
 void ph_tally_latencies(struct ph_heap *heap, u64 sums[PH_NR_LATENCIES]);

@@ -60,7 +60,7 @@ static int ph_ioctl_destroy(struct ph_call *call)
 	heap = ph_file_withdraw(call->file, call->arg.destroy.heap);
 	if (!heap)
 		return -ENXIO;
-	ph_heap_destroy(heap);
+	ph_heap_destroy(call->file->process, heap);
 	return 0;
 }
 

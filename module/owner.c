@@ -184,6 +184,7 @@ static struct ph_limit *ph_process_get_locked(struct ph_limit *user)
 	process->tgid = get_pid(task_tgid(current));
 	mmgrab(process->mm);
 	ph_pool_init(&process->pool);
+	spin_lock_init(&process->retired_lock);
 	limit = ph_node_enter_locked(&process->limit,
 				     ph_process_key(process->mm));
 	if (IS_ERR(limit))
@@ -298,19 +299,23 @@ static struct ph_limit *ph_heap_next(unsigned long *key)
 	struct ph_limit *limit;
 	struct ph_heap *heap;
 
-	rcu_read_lock();
-	for (;;) {
+	for (;; ++*key) {
+		rcu_read_lock();
 		limit = xa_find(&ph_nodes[PRIVHEAP_SCOPE_HEAP], key, ULONG_MAX,
 				XA_PRESENT);
-		if (!limit)
-			break;
 		heap = container_of(limit, struct ph_heap, limit);
-		if (refcount_inc_not_zero(&heap->refs))
-			break;
-		++*key;
+		if (limit && !refcount_inc_not_zero(&heap->refs))
+			heap = NULL;
+		rcu_read_unlock();
+		if (!limit)
+			return NULL;
+		if (!heap)
+			continue;
+		smp_mb__after_atomic();	/* pairs with that of ph_retired_add() */
+		if (READ_ONCE(limit->key) == *key)
+			return limit;
+		ph_heap_put(heap);
 	}
-	rcu_read_unlock();
-	return limit;
 }
 
 /**

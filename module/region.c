@@ -10,8 +10,10 @@
  * This file knows VMAs and the pseudo file. What is inside a region, pages and
  * blocks, it leaves to fault.c and heap_block.c.
  */
+#include <linux/dcache.h>
 #include <linux/file.h>
 #include <linux/fs.h>
+#include <linux/mempolicy.h>
 #include <linux/mman.h>
 #include <linux/module.h>
 #include <linux/mount.h>
@@ -26,10 +28,42 @@
 static struct vfsmount *ph_mount;
 static int ph_mount_count;
 
+/*
+ * What /proc/PID/maps shows. A name that is made when somebody asks for it costs those
+ * nothing who make heaps, and changes when a retired heap becomes another one.
+ */
+static char *ph_dentry_name(struct dentry *dentry, char *buffer, int length)
+{
+	u64 id = PH_HEAP_NO_ID;
+	struct ph_heap *heap;
+	char name[64];
+	int n;
+
+	rcu_read_lock();
+	heap = READ_ONCE(d_inode(dentry)->i_private);
+	if (heap)
+		id = READ_ONCE(heap->id);
+	rcu_read_unlock();
+	if (id == PH_HEAP_NO_ID)
+		n = scnprintf(name, sizeof(name), "/privheap (unused)") + 1;
+	else
+		n = scnprintf(name, sizeof(name), "/privheap:%llx (deleted)", id) + 1;
+	if (n > length)
+		return ERR_PTR(-ENAMETOOLONG);
+	return memcpy(buffer + length - n, name, n);
+}
+
+static const struct dentry_operations ph_dentry_ops = {
+	.d_dname	= ph_dentry_name,
+};
+
 static int ph_fs_init_context(struct fs_context *fc)
 {
-	if (!init_pseudo(fc, PH_FS_MAGIC))
+	struct pseudo_fs_context *context = init_pseudo(fc, PH_FS_MAGIC);
+
+	if (!context)
 		return -ENOMEM;
+	context->dops = &ph_dentry_ops;
 	/* Newer kernels set it for all of these file systems; heaps may hold code. */
 	fc->s_iflags &= ~SB_I_NOEXEC;
 	return 0;
@@ -222,7 +256,6 @@ static struct file *ph_region_file_create(struct ph_heap *heap)
 {
 	struct inode *inode;
 	struct file *filp;
-	char name[32];
 
 	inode = alloc_anon_inode(ph_mount->mnt_sb);
 	if (IS_ERR(inode))
@@ -230,10 +263,9 @@ static struct file *ph_region_file_create(struct ph_heap *heap)
 	clear_nlink(inode);	/* core dumps treat it like shared memory */
 	inode->i_flags |= S_NOCMTIME;
 	i_size_write(inode, MAX_LFS_FILESIZE);	/* of huge pages, or they are not mapped */
-	snprintf(name, sizeof(name), "privheap:%llx", heap->id);
 	/* fput() will drop a reference that alloc_file_pseudo() does not take. */
 	__module_get(THIS_MODULE);
-	filp = alloc_file_pseudo(inode, ph_mount, name, O_RDWR,
+	filp = alloc_file_pseudo(inode, ph_mount, "privheap", O_RDWR,
 				 &ph_region_file_fops);
 	if (IS_ERR(filp)) {
 		module_put(THIS_MODULE);
@@ -282,6 +314,7 @@ int ph_region_open(struct ph_heap *heap)
 	memalloc_noreclaim_restore(noreclaim);
 	if (IS_ERR(filp))
 		return -ENOMEM;
+	file_inode(filp)->i_private = heap;
 	filp->private_data = heap;
 	heap->filp = filp;
 	return 0;
@@ -294,6 +327,7 @@ int ph_region_open(struct ph_heap *heap)
  */
 void ph_region_close(struct ph_heap *heap)
 {
+	WRITE_ONCE(file_inode(heap->filp)->i_private, NULL);
 	WRITE_ONCE(heap->filp->private_data, NULL);
 	fput(heap->filp);
 }
@@ -376,6 +410,34 @@ struct ph_region *ph_region_create(struct ph_heap *heap, unsigned long nr_pages)
 	heap->next_pgoff = region->pgoff + nr_pages;
 	region->blocks.base = addr;
 	return region;
+}
+
+/* What a program can change about a mapping, with madvise() or mlock(). */
+#define PH_VM_ADVICE	(VM_DONTCOPY | VM_DONTDUMP | VM_WIPEONFORK | VM_LOCKED | \
+			 VM_RAND_READ | VM_SEQ_READ | VM_HUGEPAGE | \
+			 VM_NOHUGEPAGE | VM_MERGEABLE)
+
+/**
+ * ph_region_is_pristine - is the first region of a heap mapped as it was at first?
+ * @heap: the heap, which is not secret
+ *
+ * What the program advised about one heap is not to hold for the next.
+ *
+ * Context: May sleep; takes mmap_lock.
+ * Return: true if so.
+ */
+bool ph_region_is_pristine(struct ph_heap *heap)
+{
+	struct vm_area_struct *vma;
+	bool pristine;
+
+	if (mmap_read_lock_killable(heap->mm))
+		return false;
+	vma = vma_lookup(heap->mm, heap->base);
+	pristine = vma && vma->vm_file == heap->filp && !vma_policy(vma) &&
+		   (vma->vm_flags & PH_VM_ADVICE) == VM_DONTCOPY;
+	mmap_read_unlock(heap->mm);
+	return pristine;
 }
 
 /**

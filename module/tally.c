@@ -117,6 +117,30 @@ void ph_tally_exit(struct ph_heap *heap)
 }
 
 /**
+ * ph_tally_clear - forget what was counted in a heap
+ * @heap: that has ended, but for its first region
+ *
+ * Context: May sleep. Caller holds ph_heap.lock. A fault that just fails may run.
+ */
+void ph_tally_clear(struct ph_heap *heap)
+{
+	struct ph_chunk *chunk;
+	unsigned long index;
+	unsigned int cpu, i;
+
+	lockdep_assert_held(&heap->lock);
+	xa_for_each(&heap->first->chunks, index, chunk)
+		memset(chunk->tally, 0, sizeof(chunk->tally));
+	for (i = 0; heap->tally && i < PH_NR_TALLIES; i++)
+		atomic64_set(&heap->tally[i], 0);
+	if (!heap->latencies)
+		return;
+	for_each_possible_cpu(cpu)
+		memset(per_cpu_ptr(heap->latencies, cpu), 0,
+		       PH_NR_LATENCIES * sizeof(*heap->latencies));
+}
+
+/**
  * ph_tally_keep - take over what was counted in a chunk
  * @heap: whose chunk
  * @chunk: that is about to go; nobody uses it any more

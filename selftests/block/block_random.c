@@ -151,7 +151,10 @@ static int random_change_regions(struct random *r)
 	unsigned int i = 1 + rnd(r, WORLD_REGIONS - 1);
 
 	if (r->world->regions[i]) {
-		world_remove_region(r->world, i);
+		if (one_in(r, 2))
+			world_empty_region(r->world, i);
+		else
+			world_remove_region(r->world, i);
 		return 0;
 	}
 	return world_add_region(r->world, i, 1 + rnd(r, MAX_REGION_PAGES),

@@ -855,6 +855,23 @@ static void region_removed_with_its_blocks(void)
 	finish(world);
 }
 
+static void region_emptied_of_its_blocks(void)
+{
+	struct world *world = world_with(100);
+	unsigned long meta = world->store.nr_meta_bytes;
+
+	visit_all_classes(world);
+	fill(world, 64);
+	ASSERT(world->nr_blocks > 100);
+	world_empty_region(world, 0);
+	world_check(world);
+	ASSERT_EQ(world->nr_blocks, 0);
+	ASSERT_EQ(world->store.nr_meta_bytes, meta);
+	/* Its pages are one run again. */
+	alloc(world, 100 * PAGE_SIZE);
+	finish(world);
+}
+
 static void neighbouring_regions_do_not_merge(void)
 {
 	struct world *world = world_with(1);
@@ -1536,6 +1553,7 @@ static const struct ktap_test tests[] = {
 	TEST(dedicated_alloc_in_an_ordinary_region),
 	TEST(region_add_fails_at_each_step),
 	TEST(region_removed_with_its_blocks),
+	TEST(region_emptied_of_its_blocks),
 	TEST(regions_of_all_lengths),
 	TEST(neighbouring_regions_do_not_merge),
 	TEST(guarded_blocks_of_every_size),

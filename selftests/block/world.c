@@ -442,21 +442,41 @@ bool world_evict(struct world *world)
 	return evicted;
 }
 
+/* All blocks of a region are gone, and all of its pages are decommitted. */
+static void world_clear_region(struct world *world, struct world_region *region)
+{
+	unsigned int i;
+
+	for (i = world->nr_blocks; i-- > 0;) {
+		if (world->blocks[i].region == region)
+			world_delete(world, i);
+	}
+	for (i = 0; i < region->blocks.nr_pages; i++) {
+		world->nr_committed -= region->committed[i];
+		region->committed[i] = 0;
+	}
+	world_forget_freed(world, region);
+}
+
+void world_empty_region(struct world *world, unsigned int i)
+{
+	struct world_region *region = world->regions[i];
+
+	if (!region || region->blocks.dedicated)
+		return;
+	ph_block_region_empty(&world->store, &region->blocks);
+	world_clear_region(world, region);
+	world_check_sums(world);
+}
+
 void world_remove_region(struct world *world, unsigned int i)
 {
 	struct world_region *region = world->regions[i];
-	unsigned int j;
 
 	if (!region)
 		return;
 	ph_block_region_remove(&world->store, &region->blocks);
-	for (j = world->nr_blocks; j-- > 0;) {
-		if (world->blocks[j].region == region)
-			world_delete(world, j);
-	}
-	for (j = 0; j < region->blocks.nr_pages; j++)
-		world->nr_committed -= region->committed[j];
-	world_forget_freed(world, region);
+	world_clear_region(world, region);
 	world->regions[i] = NULL;
 	free(region->committed);
 	free(region->owner);

@@ -112,6 +112,8 @@ void world_destroy(struct world *world);
 /* Adds a region of that many pages as number @i. */
 int world_add_region(struct world *world, unsigned int i, unsigned long nr_pages,
 		     bool dedicated);
+/* Frees all of its blocks. */
+void world_empty_region(struct world *world, unsigned int i);
 /* Removes it, with its blocks. */
 void world_remove_region(struct world *world, unsigned int i);
 
