@@ -213,6 +213,11 @@ static int call_batch(struct privheap_batch *arg)
 	for (arg->out_nr_done = 0; arg->out_nr_done < arg->nr_entries;
 	     arg->out_nr_done++, entry++) {
 		entry->out_error = 0;
+		if (arg->op == PRIVHEAP_BATCH_DROP) {
+			madvise((void *)(uintptr_t)entry->addr, entry->bytes,
+				MADV_DONTNEED);
+			continue;
+		}
 		if (arg->op != PRIVHEAP_BATCH_ALLOC) {
 			give_run(heap, entry->addr);
 			continue;

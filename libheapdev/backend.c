@@ -323,25 +323,45 @@ int hd_backend_take(uint64_t id, size_t nr_pages, uintptr_t *base, bool *near,
 	return 0;
 }
 
-void hd_backend_give(uint64_t id, const uintptr_t *bases, unsigned int nr)
+/* Up to HD_BATCH_ENTRIES; none of them may be refused. */
+static void batch(uint64_t id, uint32_t op, struct privheap_batch_entry *entries,
+		  unsigned int nr)
 {
-	struct privheap_batch_entry entries[16] = { 0 };
 	struct privheap_batch arg = {
 		.size = sizeof(arg),
 		.heap = id,
 		.entries = (uintptr_t)entries,
 		.nr_entries = nr,
-		.op = PRIVHEAP_BATCH_GIVE,
+		.op = op,
 	};
-	unsigned int i;
 
-	for (i = 0; i < nr; i++)
-		entries[i].addr = bases[i];
 	/* A signal may end the call early. */
 	while (arg.nr_entries && !hd_device_call(PRIVHEAP_IOC_BATCH, &arg)) {
 		arg.entries += arg.out_nr_done * sizeof(*entries);
 		arg.nr_entries -= arg.out_nr_done;
 	}
+}
+
+void hd_backend_give(uint64_t id, const uintptr_t *bases, unsigned int nr)
+{
+	struct privheap_batch_entry entries[HD_BATCH_ENTRIES] = { 0 };
+	unsigned int i;
+
+	for (i = 0; i < nr; i++)
+		entries[i].addr = bases[i];
+	batch(id, PRIVHEAP_BATCH_GIVE, entries, nr);
+}
+
+void hd_backend_drop(uint64_t id, const struct hd_pages *pages, unsigned int nr)
+{
+	struct privheap_batch_entry entries[HD_BATCH_ENTRIES] = { 0 };
+	unsigned int i;
+
+	for (i = 0; i < nr; i++) {
+		entries[i].addr = pages[i].base;
+		entries[i].bytes = pages[i].bytes;
+	}
+	batch(id, PRIVHEAP_BATCH_DROP, entries, nr);
 }
 
 int hd_backend_count(uint64_t id, const struct privheap_counters *counters)

@@ -176,9 +176,24 @@ static bool trim(const struct hd_ref *ref, bool caches, bool even_locked)
 	return any;
 }
 
+static void drop(const struct hd_ref *ref)
+{
+	struct hd_hold hold;
+
+	if (!enabled || !ref->heap->front.caches ||
+	    !hd_front_hold(&hold, ref, true))
+		return;
+	hd_span_drop(hold.front, ref->id);
+	hd_front_release(&hold);
+}
+
 bool hd_front_trim(const struct hd_ref *ref, bool caches)
 {
-	return trim(ref, caches, true);
+	bool any = trim(ref, caches, true);
+
+	if (caches)
+		drop(ref);
+	return any;
 }
 
 /* What a call that fails knows while it asks the other heaps. */

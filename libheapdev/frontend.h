@@ -169,6 +169,7 @@ void hd_span_remove(struct hd_front *front, struct hd_span *span);
 /* Makes an empty span one that is used again. */
 struct hd_span *hd_span_use_empty(struct hd_hold *hold, unsigned int class);
 /* Gives the spans on the empty list back until @keep_bytes are left. */
+void hd_span_drop(const struct hd_front *front, uint64_t id);
 bool hd_span_give_empty(struct hd_front *front, uint64_t id, size_t keep_bytes);
 /* Puts a slot back into its span. */
 void hd_span_put_slot(struct hd_front *front, const struct hd_slot *slot);

@@ -99,10 +99,21 @@ int hd_backend_free(uint64_t id, void *block);
 int hd_backend_size(uint64_t id, const void *block, size_t *bytes);
 int hd_backend_compact(uint64_t id, uint64_t *largest_free_bytes);
 
+/* So many go to the kernel at once. */
+#define HD_BATCH_ENTRIES	16U
+
+/* Pages of a span. */
+struct hd_pages {
+	uintptr_t base;
+	size_t bytes;
+};
+
 /* One span of @nr_pages; @near says whether a limit is. */
 int hd_backend_take(uint64_t id, size_t nr_pages, uintptr_t *base, bool *near,
 		    DWORD *scopes);
 void hd_backend_give(uint64_t id, const uintptr_t *bases, unsigned int nr);
+/* Takes the memory of pages in spans away; they stay committed. */
+void hd_backend_drop(uint64_t id, const struct hd_pages *pages, unsigned int nr);
 int hd_backend_count(uint64_t id, const struct privheap_counters *counters);
 
 /**
@@ -272,10 +283,10 @@ bool hd_front_resize(const struct hd_ref *ref, void *block, size_t old_bytes,
 /**
  * hd_front_trim() - give empty spans back
  * @ref: the heap
- * @caches: all of them, and first what the caches hold; otherwise those that are
- *	too many
+ * @caches: all of them, and first what the caches hold, then the memory of pages
+ *	of other spans that hold nothing; otherwise those that are too many
  *
- * Return: true if there were any.
+ * Return: true if there were any empty spans.
  */
 bool hd_front_trim(const struct hd_ref *ref, bool caches);
 

@@ -176,7 +176,7 @@ int hd_span_add(struct hd_hold *hold, uint64_t id, unsigned int class)
 /* Gives the spans on the empty list back until @keep_bytes are left. */
 bool hd_span_give_empty(struct hd_front *front, uint64_t id, size_t keep_bytes)
 {
-	uintptr_t bases[16];
+	uintptr_t bases[HD_BATCH_ENTRIES];
 	struct hd_span *span;
 	unsigned int nr = 0;
 	bool any = false;
@@ -187,7 +187,7 @@ bool hd_span_give_empty(struct hd_front *front, uint64_t id, size_t keep_bytes)
 		front->empty_bytes -= span->bytes;
 		bases[nr++] = span->base;
 		hd_span_remove(front, span);
-		if (nr == 16) {
+		if (nr == HD_BATCH_ENTRIES) {
 			hd_backend_give(id, bases, nr);
 			nr = 0;
 		}
@@ -196,6 +196,70 @@ bool hd_span_give_empty(struct hd_front *front, uint64_t id, size_t keep_bytes)
 	if (nr)
 		hd_backend_give(id, bases, nr);
 	return any;
+}
+
+/* Does no block reach into these bytes of a span, and no slot of a cache? */
+static bool span_is_free(const struct hd_span *span, size_t from, size_t to)
+{
+	size_t i, end = (to - 1) / span->slot_bytes + 1;
+
+	for (i = from / span->slot_bytes; i < end && i < span->nr_slots; i++)
+		if (!(span->free[i / 64] >> i % 64 & 1))
+			return false;
+	return true;
+}
+
+/* The first pages of a span, at or after @from, that hold nothing. */
+static struct hd_pages span_free_pages(const struct hd_span *span, size_t from)
+{
+	size_t page = hd_page_bytes, to;
+
+	while (from < span->bytes && !span_is_free(span, from, from + page))
+		from += page;
+	to = from;
+	while (to < span->bytes && span_is_free(span, to, to + page))
+		to += page;
+	return (struct hd_pages) { .base = span->base + from, .bytes = to - from };
+}
+
+/* Pages that are on their way to the kernel. */
+struct drop {
+	uint64_t id;
+	struct hd_pages pages[HD_BATCH_ENTRIES];
+	unsigned int nr;
+};
+
+static void drop_send(struct drop *drop)
+{
+	hd_backend_drop(drop->id, drop->pages, drop->nr);
+	drop->nr = 0;
+}
+
+static void drop_add(struct drop *drop, const struct hd_span *span)
+{
+	struct hd_pages pages = span_free_pages(span, 0);
+
+	while (pages.bytes) {
+		drop->pages[drop->nr++] = pages;
+		if (drop->nr == HD_BATCH_ENTRIES)
+			drop_send(drop);
+		pages = span_free_pages(span, pages.base + pages.bytes -
+					      span->base);
+	}
+}
+
+/* Takes the memory of all pages away that hold nothing. */
+void hd_span_drop(const struct hd_front *front, uint64_t id)
+{
+	struct drop drop = { .id = id };
+	const struct hd_span *span;
+	unsigned int i;
+
+	for (i = 0; i < HD_NR_CLASSES; i++)
+		for (span = front->partial[i]; span; span = span->next)
+			drop_add(&drop, span);
+	if (drop.nr)
+		drop_send(&drop);
 }
 
 /* Puts a slot back into its span. */

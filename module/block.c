@@ -511,14 +511,44 @@ int ph_block_give(struct ph_block_store *store,
 }
 
 /**
- * ph_block_trim - decommit and free the spans that are kept empty
+ * ph_block_drop - drop pages that ph_block_take() gave, and that hold nothing now
+ * @store: the heap's blocks
+ * @region: the region that the address is in
+ * @addr: any address, the start of a page
+ * @nr_pages: how many, at least one
+ *
+ * Context: May sleep if ops->drop() does. Allocates nothing.
+ * Return: 0, or -ENOENT when not all of them are in one taken run.
+ */
+int ph_block_drop(struct ph_block_store *store,
+		  struct ph_block_region *region, unsigned long addr,
+		  unsigned long nr_pages)
+{
+	unsigned long page = (addr - region->base) >> PAGE_SHIFT;
+	struct ph_run *run;
+
+	if (page >= region->nr_pages)
+		return -ENOENT;
+	run = ph_map_seek(region, page);
+	if (run->kind != PH_RUN_TAKEN || nr_pages > ph_run_end(run) - page)
+		return -ENOENT;
+	store->ops->drop(region, page, nr_pages);
+	return 0;
+}
+
+/**
+ * ph_block_trim - give back what no block needs
  * @store: the heap's blocks
  *
- * Context: May sleep if ops->decommit() does. Allocates nothing.
+ * Decommits and frees the spans that are kept empty, and drops the pages of the
+ * others that hold no block.
+ *
+ * Context: May sleep if ops->decommit() or ops->drop() does. Allocates nothing.
  */
 void ph_block_trim(struct ph_block_store *store)
 {
 	ph_span_trim(store);
+	ph_span_drop(store);
 }
 
 /* Describes the first slot at or after @cursor, if there is one. */

@@ -63,12 +63,15 @@ struct ph_block_region;
  *	for pages that are committed already, too. Returns 0 or a negative errno;
  *	then nothing has changed.
  * @decommit: the pages hold no block any more; cannot fail
+ * @drop: the pages hold no block now, but stay committed; cannot fail
  */
 struct ph_block_ops {
 	int (*commit)(struct ph_block_region *region, unsigned long first,
 		      unsigned long nr);
 	void (*decommit)(struct ph_block_region *region, unsigned long first,
 			 unsigned long nr);
+	void (*drop)(struct ph_block_region *region, unsigned long first,
+		     unsigned long nr);
 };
 
 /**
@@ -326,6 +329,9 @@ int ph_block_take(struct ph_block_store *store, unsigned long nr_pages,
 		  unsigned long *addr);
 int ph_block_give(struct ph_block_store *store,
 		  struct ph_block_region *region, unsigned long addr);
+int ph_block_drop(struct ph_block_store *store,
+		  struct ph_block_region *region, unsigned long addr,
+		  unsigned long nr_pages);
 void ph_block_trim(struct ph_block_store *store);
 void ph_block_run_at(struct ph_block_region *region, unsigned long addr,
 		     struct ph_block_run *found);

@@ -157,6 +157,7 @@ struct ph_run *ph_span_find_larger(struct ph_block_store *store,
 void ph_span_emptied(struct ph_block_store *store, struct ph_run *run);
 void ph_span_detach(struct ph_block_store *store, struct ph_run *run);
 bool ph_span_trim(struct ph_block_store *store);
+void ph_span_drop(struct ph_block_store *store);
 
 /* guard.c */
 struct ph_run *ph_guard_add(struct ph_block_store *store,

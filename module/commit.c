@@ -482,6 +482,59 @@ void ph_decommit_pages(struct ph_region *region, unsigned long first,
 		ph_decommit_range(region, first, end);
 }
 
+/*
+ * Drops a part of a chunk in the three steps of a decommit. Nobody who holds
+ * ph_heap.lock sees that the pages are not committed meanwhile.
+ */
+static void ph_drop_part(struct ph_region *region, struct ph_chunk *chunk,
+			 unsigned long index, struct ph_part part)
+{
+	unsigned int nr = part.hi - part.lo;
+
+	mutex_lock(&chunk->lock);
+	if (chunk->huge || !chunk->nr_resident) {
+		mutex_unlock(&chunk->lock);
+		return;
+	}
+	bitmap_clear(chunk->committed, part.lo, nr);
+	bitmap_clear(chunk->zero, part.lo, nr);
+	if (chunk->heap->huge)
+		ph_chunk_settle_locked(chunk, part);
+	mutex_unlock(&chunk->lock);
+	unmap_mapping_pages(region->heap->filp->f_mapping, region->pgoff +
+			    index * PH_CHUNK_PAGES + part.lo, nr, true);
+	ph_chunk_release(chunk, part);
+	mutex_lock(&chunk->lock);
+	bitmap_set(chunk->committed, part.lo, nr);
+	mutex_unlock(&chunk->lock);
+}
+
+/**
+ * ph_commit_drop - take the memory of pages away that stay committed
+ * @region: of this region
+ * @first: first page
+ * @nr: how many, all of them committed. Those that the heap keeps for life keep
+ *	their memory, and so does what has a huge page
+ *
+ * They get memory again at the next touch, with anything in it.
+ *
+ * Context: May sleep. Caller holds ph_heap.lock.
+ */
+void ph_commit_drop(struct ph_region *region, unsigned long first,
+		    unsigned long nr)
+{
+	unsigned long index, end = first + nr;
+	struct ph_chunk *chunk;
+
+	lockdep_assert_held(&region->heap->lock);
+	first = max(first, region->nr_kept_pages);
+	if (first >= end)
+		return;
+	ph_for_each_chunk(region, index, chunk, first, end)
+		ph_drop_part(region, chunk, index,
+			     ph_chunk_part(index, first, end));
+}
+
 /**
  * ph_decommit_now - decommit a range of pages that a program does not need now
  * @region: of this region

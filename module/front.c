@@ -163,6 +163,25 @@ int ph_front_take(struct ph_heap *heap, struct ph_call *call)
 	return err;
 }
 
+static int ph_front_drop_one(struct ph_heap *heap, unsigned long addr,
+			     u64 bytes)
+{
+	struct ph_region *region;
+	int err;
+
+	if (!PAGE_ALIGNED(addr) || !PAGE_ALIGNED(bytes) || !bytes)
+		return -EINVAL;
+	mutex_lock(&heap->lock);
+	err = ph_heap_check_locked(heap);
+	if (!err) {
+		region = ph_heap_find_region(heap, addr);
+		err = region ? ph_block_drop(&heap->store, &region->blocks, addr,
+					     bytes >> PAGE_SHIFT) : -ENOENT;
+	}
+	mutex_unlock(&heap->lock);
+	return err;
+}
+
 static int ph_batch_alloc(struct ph_heap *heap, u32 flags,
 			  const struct privheap_batch_entry *entry,
 			  struct privheap_batch_entry __user *uentry)
@@ -188,7 +207,11 @@ static int ph_batch_do(struct ph_heap *heap, const struct privheap_batch *arg,
 		return -EINVAL;
 	if (arg->op == PRIVHEAP_BATCH_ALLOC)
 		return ph_batch_alloc(heap, arg->flags, entry, uentry);
-	if (entry->bytes || entry->align)
+	if (entry->align)
+		return -EINVAL;
+	if (arg->op == PRIVHEAP_BATCH_DROP)
+		return ph_front_drop_one(heap, entry->addr, entry->bytes);
+	if (entry->bytes)
 		return -EINVAL;
 	if (arg->op == PRIVHEAP_BATCH_FREE)
 		return ph_heap_free(heap, entry->addr);

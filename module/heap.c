@@ -52,9 +52,20 @@ static void ph_heap_decommit(struct ph_block_region *blocks,
 	ph_decommit_pages(ph_region_of(blocks), first, nr);
 }
 
+/* Where committed pages are to have memory, they keep it. */
+static void ph_heap_drop(struct ph_block_region *blocks, unsigned long first,
+			 unsigned long nr)
+{
+	struct ph_region *region = ph_region_of(blocks);
+
+	if (!ph_heap_is_backed(region->heap))
+		ph_commit_drop(region, first, nr);
+}
+
 static const struct ph_block_ops ph_heap_block_ops = {
 	.commit		= ph_heap_commit,
 	.decommit	= ph_heap_decommit,
+	.drop		= ph_heap_drop,
 };
 
 /**

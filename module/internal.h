@@ -705,6 +705,8 @@ int ph_commit_again(struct ph_region *region, unsigned long first,
 		    unsigned long nr);
 void ph_decommit_pages(struct ph_region *region, unsigned long first,
 		       unsigned long nr);
+void ph_commit_drop(struct ph_region *region, unsigned long first,
+		    unsigned long nr);
 int ph_decommit_now(struct ph_region *region, unsigned long first,
 		    unsigned long nr);
 void ph_commit_release(struct ph_region *region);

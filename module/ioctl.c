@@ -531,7 +531,7 @@ static int ph_ioctl_batch(struct ph_call *call)
 
 	if (arg->__reserved || !arg->nr_entries)
 		return -EINVAL;
-	if (arg->op < PRIVHEAP_BATCH_ALLOC || arg->op > PRIVHEAP_BATCH_GIVE ||
+	if (arg->op < PRIVHEAP_BATCH_ALLOC || arg->op > PRIVHEAP_BATCH_DROP ||
 	    arg->nr_entries > PH_BATCH_MAX ||
 	    (arg->flags && arg->op != PRIVHEAP_BATCH_ALLOC))
 		return -EOPNOTSUPP;

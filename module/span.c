@@ -18,6 +18,7 @@
 #include <linux/math.h>
 #include <linux/mm.h>
 #include <linux/overflow.h>
+#include <linux/sched.h>
 #endif
 
 #include "block_internal.h"
@@ -255,6 +256,51 @@ bool ph_span_trim(struct ph_block_store *store)
 		any = true;
 	}
 	return any;
+}
+
+/* Does no block reach into a page of a span? */
+static bool ph_span_page_is_free(const struct ph_run *run, unsigned long page)
+{
+	unsigned long addr = run->start + (page << PAGE_SHIFT);
+	unsigned int end, nr_slots = run->span->nr_slots;
+
+	end = min(ph_slot_at(run, addr + PAGE_SIZE - 1) + 1, nr_slots);
+	return find_next_zero_bit(run->span->free, end, ph_slot_at(run, addr)) >=
+	       end;
+}
+
+static void ph_span_drop_run(struct ph_block_store *store, struct ph_run *run)
+{
+	unsigned long first = ph_run_first(run), lo = 0, hi;
+
+	for (; lo < run->nr_pages; lo = hi + 1) {
+		for (hi = lo; hi < run->nr_pages; hi++) {
+			if (!ph_span_page_is_free(run, hi))
+				break;
+		}
+		if (hi > lo)
+			store->ops->drop(run->region, first + lo, hi - lo);
+	}
+}
+
+/**
+ * ph_span_drop - drop the pages of all spans that hold no block
+ * @store: the heap's blocks
+ *
+ * Context: May sleep. Allocates nothing.
+ */
+void ph_span_drop(struct ph_block_store *store)
+{
+	struct ph_class_state *state;
+	struct ph_run *run;
+
+	for (state = store->classes->states;
+	     state < store->classes->states + PH_NR_CLASSES; state++) {
+		list_for_each_entry(run, &state->partial, node) {
+			ph_span_drop_run(store, run);
+			cond_resched();
+		}
+	}
 }
 
 /* A class takes more pages at a time the more it has. */

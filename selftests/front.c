@@ -547,7 +547,7 @@ TEST_F(front, batch_out_of_range)
 	EXPECT_EQ(-EOPNOTSUPP, batch(heap, PRIVHEAP_BATCH_ALLOC, 0, &entry,
 				     UINT_MAX));
 	EXPECT_EQ(-EOPNOTSUPP, batch(heap, 0, 0, &entry, 1));
-	EXPECT_EQ(-EOPNOTSUPP, batch(heap, PRIVHEAP_BATCH_GIVE + 1, 0, &entry, 1));
+	EXPECT_EQ(-EOPNOTSUPP, batch(heap, PRIVHEAP_BATCH_DROP + 1, 0, &entry, 1));
 	EXPECT_EQ(-EOPNOTSUPP, batch(heap, PRIVHEAP_BATCH_FREE,
 				     PRIVHEAP_ALLOC_F_ZERO, &entry, 1));
 	EXPECT_EQ(-EOPNOTSUPP, batch(heap, PRIVHEAP_BATCH_GIVE,
@@ -614,6 +614,79 @@ TEST_F(front, batch_gives_spans)
 	EXPECT_EQ(EINVAL, entries[5].out_error);
 	ASSERT_EQ(0, heap_stat(&self->heap, &stat));
 	EXPECT_EQ(0, stat.out_taken_bytes);
+}
+
+static int drop(const struct heap *heap, const void *addr, size_t bytes)
+{
+	struct privheap_batch_entry entry = {
+		.addr = (uintptr_t)addr, .bytes = bytes,
+	};
+	int nr = batch(heap, PRIVHEAP_BATCH_DROP, 0, &entry, 1);
+
+	return nr < 0 ? nr : nr == 1 ? -(int)entry.out_error : -EPROTO;
+}
+
+TEST_F(front, batch_drops_pages)
+{
+	size_t page = page_bytes(), gone = 3 * page;
+	struct privheap_stat touched, stat;
+	char *span;
+
+	ASSERT_EQ(0, span_take(&self->heap, 8, &span));
+	pattern_fill(span, 8 * page, 1);
+	ASSERT_EQ(0, heap_stat(&self->heap, &touched));
+	ASSERT_EQ(0, drop(&self->heap, span + 2 * page, gone));
+	stat = touched;
+	if (!(variant->flags & PRIVHEAP_CREATE_F_BACKED))
+		stat.out_resident_bytes -= gone;
+	EXPECT_HEAP_STAT(&stat, &self->heap);
+	EXPECT_TRUE(pattern_check(span, 2 * page, 1));
+	EXPECT_HEAP_STAT(&stat, &self->heap);
+	/* What is around them is as it was, and they can be used again. */
+	memset(span + 2 * page, 7, gone);
+	EXPECT_TRUE(all_bytes(span + 2 * page, gone, 7));
+	EXPECT_HEAP_STAT(&touched, &self->heap);
+	pattern_fill(span, 8 * page, 1);
+	EXPECT_TRUE(pattern_check(span, 8 * page, 1));
+	EXPECT_EQ(0, span_give(&self->heap, span));
+}
+
+TEST_F(front, batch_drops_no_wrong_pages)
+{
+	struct privheap_batch_entry entry = { 0 };
+	const struct heap *heap = &self->heap;
+	size_t page = page_bytes();
+	struct privheap_stat stat;
+	char *span, *block;
+
+	ASSERT_EQ(0, block_alloc(heap, 20 * page, &block));
+	ASSERT_EQ(0, span_take(heap, 4, &span));
+	pattern_fill(block, 20 * page, 1);
+	pattern_fill(span, 4 * page, 2);
+	ASSERT_EQ(0, heap_stat(heap, &stat));
+	EXPECT_EQ(-EINVAL, drop(heap, span, 0));
+	EXPECT_EQ(-EINVAL, drop(heap, span + 1, page));
+	EXPECT_EQ(-EINVAL, drop(heap, span, page + 1));
+	EXPECT_EQ(-ENOENT, drop(heap, span, 5 * page));
+	EXPECT_EQ(-ENOENT, drop(heap, span - page, 2 * page));
+	EXPECT_EQ(-ENOENT, drop(heap, span + 3 * page, 2 * page));
+	EXPECT_EQ(-ENOENT, drop(heap, span, -page));
+	EXPECT_EQ(-ENOENT, drop(heap, block, page));
+	EXPECT_EQ(-ENOENT, drop(heap, NULL, page));
+	EXPECT_EQ(-ENOENT, drop(heap, at(-page), page));
+	entry.addr = (uintptr_t)span;
+	entry.bytes = page;
+	entry.align = 16;
+	ASSERT_EQ(1, batch(heap, PRIVHEAP_BATCH_DROP, 0, &entry, 1));
+	EXPECT_EQ(EINVAL, entry.out_error);
+	EXPECT_EQ(-EOPNOTSUPP, batch(heap, PRIVHEAP_BATCH_DROP,
+				     PRIVHEAP_ALLOC_F_ZERO, &entry, 1));
+	EXPECT_HEAP_STAT(&stat, heap);
+	EXPECT_TRUE(pattern_check(block, 20 * page, 1));
+	EXPECT_TRUE(pattern_check(span, 4 * page, 2));
+	ASSERT_EQ(0, span_give(heap, span));
+	EXPECT_EQ(-ENOENT, drop(heap, span, page));
+	EXPECT_EQ(0, block_free(heap, block));
 }
 
 /* The call, and then its entries, lie in the block that it frees. */

@@ -3,6 +3,7 @@
  * Small blocks, of which the library serves most without the kernel: that nobody
  * can tell, but by the time it takes. All of it holds without HEAPDEV_FRONTEND=1, too.
  */
+#include <fcntl.h>
 #include <pthread.h>
 #include <sched.h>
 #include <stdatomic.h>
@@ -253,6 +254,68 @@ TEST(first_call_without_heap)
 	EXPECT_ERROR(ERROR_INVALID_HANDLE);
 	EXPECT_FALSE(HeapFree(NULL, 0, &(char){ 0 }));
 	EXPECT_ERROR(ERROR_INVALID_HANDLE);
+}
+
+/* By the page table of the process; a touch would make it so. */
+static bool is_resident(int pagemap, const char *page)
+{
+	uint64_t entry;
+
+	return pread(pagemap, &entry, sizeof(entry), (uintptr_t)page /
+		     sysconf(_SC_PAGESIZE) * sizeof(entry)) == sizeof(entry) &&
+	       entry >> 63;
+}
+
+/* Of 1 KiB each, so that some pages hold a block and others do not. */
+TEST_F(frontend, compact_drops_pages_without_block)
+{
+	int pagemap = open("/proc/self/pagemap", O_RDONLY | O_CLOEXEC);
+	size_t page_bytes = sysconf(_SC_PAGESIZE);
+	unsigned int i, j, nr = 600, nr_without = 0, nr_resident = 0;
+	char *page;
+
+	ASSERT_LE(0, pagemap);
+	for (i = 0; i < nr; i++) {
+		self->blocks[i] = HeapAlloc(self->heap, 0, KIB);
+		ASSERT_NE(NULL, self->blocks[i]);
+		memset(self->blocks[i], i, KIB);
+	}
+	for (i = 0; i < nr; i++) {
+		if (i % 11) {
+			ASSERT_TRUE(HeapFree(self->heap, 0, self->blocks[i]));
+		}
+	}
+	HeapCompact(self->heap, 0);
+	for (i = 0; i < nr; i++) {
+		page = self->blocks[i] - (uintptr_t)self->blocks[i] % page_bytes;
+		for (j = 0; j < nr; j += 11)
+			if ((size_t)(self->blocks[j] - page) < page_bytes)
+				break;
+		if (j < nr)
+			continue;
+		nr_without++;
+		nr_resident += is_resident(pagemap, page);
+	}
+	/* Blocks are counted here; those of the heap's first page keep that. */
+	EXPECT_LT(nr / 3, nr_without);
+	EXPECT_GE(page_bytes / KIB, nr_resident);
+	for (i = 0; i < nr; i += 11) {
+		EXPECT_TRUE(is_resident(pagemap, self->blocks[i]));
+		EXPECT_EQ((char)i, self->blocks[i][KIB - 1]);
+	}
+	/* They get memory again when they are used. */
+	for (i = 0; i < nr; i++) {
+		if (i % 11) {
+			self->blocks[i] = HeapAlloc(self->heap, 0, KIB);
+			ASSERT_NE(NULL, self->blocks[i]);
+			memset(self->blocks[i], i, KIB);
+		}
+	}
+	for (i = 0; i < nr; i++) {
+		EXPECT_EQ((char)i, self->blocks[i][0]);
+		EXPECT_EQ((char)i, self->blocks[i][KIB - 1]);
+	}
+	close(pagemap);
 }
 
 /* What is kept goes before an allocation fails. */

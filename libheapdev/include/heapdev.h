@@ -358,7 +358,8 @@ HEAPDEV_API BOOL WINAPI HeapValidate(HANDLE hHeap, DWORD dwFlags,
  * @hHeap: the heap
  * @dwFlags: HEAP_NO_SERIALIZE
  *
- * Free neighbours are always merged already, and blocks never move.
+ * Free neighbours are always merged already, and blocks never move. What is kept
+ * for blocks to come goes back, and so does the memory of pages without a block.
  *
  * Return: the size of the largest free range that is committed, which need not
  * mean that a block of this size can be had; or 0, with NO_ERROR if there is

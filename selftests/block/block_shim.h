@@ -101,6 +101,15 @@ static inline bool test_bit(unsigned long n, const unsigned long *bitmap)
 	return bitmap[n / BITS_PER_LONG] >> (n % BITS_PER_LONG) & 1;
 }
 
+static inline unsigned long find_next_zero_bit(const unsigned long *bitmap,
+					       unsigned long nr,
+					       unsigned long n)
+{
+	while (n < nr && test_bit(n, bitmap))
+		n++;
+	return n < nr ? n : nr;
+}
+
 static inline void bitmap_set(unsigned long *bitmap, unsigned int start,
 			      unsigned int nr)
 {

@@ -960,6 +960,79 @@ static void give_what_was_not_taken(void)
 	finish(world);
 }
 
+#define DROP_PAGES	256UL
+
+/* Pages of the first region that a block reaches into. */
+static unsigned long pages_with_a_block(struct world *world)
+{
+	bool seen[DROP_PAGES] = { false };
+	unsigned long base = first_region(world)->base, page, nr = 0;
+	unsigned int i;
+
+	for (i = 0; i < world->nr_blocks; i++) {
+		for (page = (addr_of(world, i) - base) >> PAGE_SHIFT;
+		     base + (page << PAGE_SHIFT) <
+		     addr_of(world, i) + world->blocks[i].bytes; page++) {
+			nr += !seen[page];
+			seen[page] = true;
+		}
+	}
+	return nr;
+}
+
+static void trim_drops_pages_without_a_block(void)
+{
+	static const unsigned long sizes[] = {
+		16, 48, 768, PAGE_SIZE / 4, 5 * PAGE_SIZE / 16, 3 * PAGE_SIZE / 4,
+		PAGE_SIZE, PH_SLOT_MAX_BYTES,
+	};
+	unsigned long bytes, nr_pages;
+	struct world *world;
+	unsigned int i, n;
+
+	for (n = 0; n < ARRAY_SIZE(sizes); n++) {
+		bytes = min(sizes[n], PH_SLOT_MAX_BYTES);
+		nr_pages = (WORLD_BLOCKS - 1) * bytes >> PAGE_SHIFT;
+		world = world_with(min(nr_pages, DROP_PAGES));
+		fill(world, bytes);
+		for (i = world->nr_blocks; i--; ) {
+			if (i % 1000 > 2)
+				world_free(world, i);
+		}
+		ph_block_trim(&world->store);
+		/* Slots of these sizes are no longer than their blocks. */
+		ASSERT_EQ(world->nr_dropped,
+			  world->nr_committed - pages_with_a_block(world));
+		world_check(world);
+		finish(world);
+	}
+}
+
+static void drop_what_was_not_taken(void)
+{
+	struct world *world = world_with(200);
+	struct ph_block_region *region = first_region(world);
+	struct ph_block_store *store = &world->store;
+	unsigned long span;
+
+	alloc(world, 64);
+	take(world, 5);
+	span = addr_of(world, 1);
+	alloc_pages(world, min_pages());
+	ASSERT_EQ(ph_block_drop(store, region, span - PAGE_SIZE, 1), -ENOENT);
+	ASSERT_EQ(ph_block_drop(store, region, span - PAGE_SIZE, 2), -ENOENT);
+	ASSERT_EQ(ph_block_drop(store, region, span, 6), -ENOENT);
+	ASSERT_EQ(ph_block_drop(store, region, span, ~0UL), -ENOENT);
+	ASSERT_EQ(ph_block_drop(store, region, span + 4 * PAGE_SIZE, 2), -ENOENT);
+	ASSERT_EQ(ph_block_drop(store, region, span + 5 * PAGE_SIZE, 1), -ENOENT);
+	ASSERT_EQ(ph_block_drop(store, region, region->base - PAGE_SIZE, 1), -ENOENT);
+	ASSERT_EQ(ph_block_drop(store, region, region->base + 200 * PAGE_SIZE, 1),
+		  -ENOENT);
+	ASSERT_EQ(ph_block_drop(store, region, 0, 1), -ENOENT);
+	ASSERT_EQ(world->nr_dropped, 0);
+	finish(world);
+}
+
 static void walk_comes_across_everything(void)
 {
 	struct world *world = world_with(200);
@@ -1574,6 +1647,8 @@ static const struct ktap_test tests[] = {
 	TEST(take_trims_when_refused),
 	TEST(take_fails_at_each_step),
 	TEST(give_what_was_not_taken),
+	TEST(trim_drops_pages_without_a_block),
+	TEST(drop_what_was_not_taken),
 	TEST(walk_comes_across_everything),
 	TEST(walk_through_guarded_blocks),
 	TEST(walk_looks_at_a_page_once),

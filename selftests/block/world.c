@@ -75,9 +75,25 @@ static void world_decommit(struct ph_block_region *blocks, unsigned long first,
 	region->world->nr_committed -= nr;
 }
 
+/* Pages are dropped only if they are committed, and hold no block. */
+static void world_drop(struct ph_block_region *blocks, unsigned long first,
+		       unsigned long nr)
+{
+	struct world_region *region = world_region_of(blocks);
+	unsigned long i, per_page = PAGE_SIZE / GRANULE;
+
+	ASSERT(nr && first < blocks->nr_pages && nr <= blocks->nr_pages - first);
+	for (i = first; i < first + nr; i++)
+		ASSERT(region->committed[i]);
+	ASSERT(world_is_unowned(region, first * per_page,
+				(first + nr) * per_page));
+	region->world->nr_dropped += nr;
+}
+
 static const struct ph_block_ops world_ops = {
 	.commit		= world_commit,
 	.decommit	= world_decommit,
+	.drop		= world_drop,
 };
 
 struct world *world_create(void)

@@ -81,6 +81,7 @@ struct world_block {
  * @nr_committed: pages that are committed
  * @max_committed: more are refused with -EDQUOT
  * @fail_commit_nth: the n-th commit from now on fails; 0 for none
+ * @nr_dropped: pages that were dropped
  * @nr_refused: commits that failed
  * @nr_full: how often there was no room
  * @meta_base: shim.alloc_bytes without any metadata
@@ -101,6 +102,7 @@ struct world {
 	unsigned long nr_committed;
 	unsigned long max_committed;
 	unsigned long fail_commit_nth;
+	unsigned long nr_dropped;
 	unsigned long nr_refused;
 	unsigned long nr_full;
 	unsigned long meta_base;

@@ -111,9 +111,18 @@ static void decommit(struct ph_block_region *blocks, unsigned long first,
 	}
 }
 
+static void drop(struct ph_block_region *blocks, unsigned long first,
+		 unsigned long nr)
+{
+	struct region *region = region_of(blocks);
+
+	memset(page_at(region, first), GARBAGE, nr << PAGE_SHIFT);
+}
+
 static const struct ph_block_ops ops = {
 	.commit = commit,
 	.decommit = decommit,
+	.drop = drop,
 };
 
 static size_t mapped_bytes(const struct region *region)
@@ -402,15 +411,25 @@ static int give(struct heap *heap, uint64_t addr)
 	return region ? ph_block_give(&heap->store, &region->blocks, addr) : -ENOENT;
 }
 
+static int drop_pages(struct heap *heap, uint64_t addr, uint64_t bytes)
+{
+	struct region *region = find_region(heap, addr);
+
+	if (!IS_ALIGNED(addr | bytes, PAGE_SIZE) || !bytes)
+		return -EINVAL;
+	return region ? ph_block_drop(&heap->store, &region->blocks, addr,
+				      bytes >> PAGE_SHIFT) : -ENOENT;
+}
+
 static int call_batch(struct heap *heap, struct privheap_batch *arg)
 {
 	struct privheap_batch_entry *entry =
 		(struct privheap_batch_entry *)(uintptr_t)arg->entries;
 
-	if (arg->op != PRIVHEAP_BATCH_GIVE)
-		return -EOPNOTSUPP;
 	for (arg->out_nr_done = 0; arg->out_nr_done < arg->nr_entries; entry++) {
-		entry->out_error = -give(heap, entry->addr);
+		entry->out_error = arg->op == PRIVHEAP_BATCH_GIVE ?
+				   -give(heap, entry->addr) :
+				   -drop_pages(heap, entry->addr, entry->bytes);
 		device.nr_refused += entry->out_error != 0;
 		/* As if a signal came. */
 		if (++arg->out_nr_done == 5)

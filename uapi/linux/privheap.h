@@ -522,6 +522,8 @@ struct privheap_walk {
  * @heap: id of the heap
  * @out_largest_free_bytes: length of the largest range that is committed and
  *	free, after the empty spans that were kept have been given back
+ *
+ * Pages of other spans in which no block lies lose their memory and stay committed.
  */
 struct privheap_compact {
 	__u32 size;
@@ -858,16 +860,21 @@ struct privheap_take {
 /*
  * What a batch does with its entries: allocate a block for each, as
  * PRIVHEAP_IOC_ALLOC; free the block of each, as PRIVHEAP_IOC_FREE; give back the
- * span of each, which PRIVHEAP_IOC_TAKE gave.
+ * span of each, which PRIVHEAP_IOC_TAKE gave; take the memory of pages of such a
+ * span away, which stay committed: the next touch gives them memory with anything
+ * in it. Pages that are to be resident keep theirs, as in a heap with
+ * PRIVHEAP_CREATE_F_BACKED, and so do parts of huge pages.
  */
 #define PRIVHEAP_BATCH_ALLOC		1
 #define PRIVHEAP_BATCH_FREE		2
 #define PRIVHEAP_BATCH_GIVE		3
+#define PRIVHEAP_BATCH_DROP		4
 
 /**
  * struct privheap_batch_entry - a member of a batch
- * @addr: start of the block or span; 0 to allocate
- * @bytes: to allocate: the requested size; otherwise 0
+ * @addr: start of the block, span or pages; 0 to allocate
+ * @bytes: to allocate: the requested size; to drop: whole pages, at least one;
+ *	otherwise 0
  * @align: to allocate: as in struct privheap_alloc; otherwise 0
  * @out_addr: start of the new block; written only if there is one
  * @out_error: 0, or the errno that a call for this one alone would have answered.
