@@ -20,22 +20,6 @@
 #include "trace.h"
 
 /**
- * ph_max_bytes - how large can a heap or a block be?
- *
- * Return: so many bytes; no size of the current task's may be larger.
- */
-u64 ph_max_bytes(void)
-{
-	unsigned long end = TASK_SIZE;
-
-#ifdef DEFAULT_MAP_WINDOW
-	/* Beyond it a program has to ask for addresses; heaps do not. */
-	end = min(end, DEFAULT_MAP_WINDOW);
-#endif
-	return ALIGN_DOWN(end, PH_REGION_ALIGN);
-}
-
-/**
  * ph_answer_fault_in - bring the page of an answer in that ph_answer() missed
  * @answer: where the answer goes
  *
@@ -63,41 +47,6 @@ int ph_call_answer(struct ph_call *call)
 	size_t len = min_t(size_t, call->usize, sizeof(call->arg));
 
 	return copy_to_user(call->uarg, &call->arg, len) ? -EFAULT : 0;
-}
-
-/* The first heaps of a file are found without a search. */
-static struct ph_heap *ph_file_find(struct ph_file *file, u32 index)
-{
-	if (likely(index < PH_FIRST_HEAPS))
-		return rcu_dereference_check(
-			file->first_heaps[array_index_nospec(index, PH_FIRST_HEAPS)],
-			lockdep_is_held(&file->heaps.xa_lock));
-	return xa_load(&file->heaps, index);
-}
-
-/**
- * ph_heap_get - find a heap, and take a reference to it
- * @file: the open file whose heap it is
- * @id: of the heap
- *
- * Return: the heap, or NULL.
- */
-struct ph_heap *ph_heap_get(struct ph_file *file, u64 id)
-{
-	struct ph_heap *heap;
-
-	rcu_read_lock();
-	heap = ph_file_find(file, id);
-	if (heap && !refcount_inc_not_zero(&heap->refs))
-		heap = NULL;
-	rcu_read_unlock();
-	if (unlikely(!heap))
-		return NULL;
-	smp_mb__after_atomic();	/* pairs with that of ph_retired_add() */
-	if (likely(READ_ONCE(heap->id) == id))
-		return heap;
-	ph_heap_put(heap);
-	return NULL;
 }
 
 /**
@@ -204,8 +153,8 @@ static __always_inline bool ph_call_read_short(struct ph_call *call,
 }
 
 /* Reads a structure of any length, and finds out what is wrong with a bad one. */
-static int ph_call_read_struct(struct ph_call *call,
-			       const struct ph_ioctl *ioctl)
+static noinline int ph_call_read_struct(struct ph_call *call,
+					const struct ph_ioctl *ioctl)
 {
 	struct ph_call_head *head = (struct ph_call_head *)&call->arg;
 	int err;
@@ -241,7 +190,7 @@ static int ph_call_read(struct ph_call *call, const struct ph_ioctl *ioctl)
  * Tells of calls that no correct program makes: on a heap that it does not have,
  * on what is no block, or in another process.
  */
-static int ph_call_refuse(struct ph_call *call, u32 nr, int err)
+static noinline int ph_call_refuse(struct ph_call *call, u32 nr, int err)
 {
 	struct ph_call_head *head = (struct ph_call_head *)&call->arg;
 	struct ph_misuse misuse = { .call = nr, .err = err };

@@ -344,15 +344,13 @@ static void ph_heap_free_rcu(struct rcu_head *rcu)
 }
 
 /**
- * ph_heap_put - drop a reference to a heap
- * @heap: freed with the last one
+ * ph_heap_release - free a heap
+ * @heap: whose last reference was dropped
  *
  * Context: May sleep; may be under mmap_lock.
  */
-void ph_heap_put(struct ph_heap *heap)
+void ph_heap_release(struct ph_heap *heap)
 {
-	if (!refcount_dec_and_test(&heap->refs))
-		return;
 	WARN_ON_ONCE(!list_empty(&heap->regions) ||
 		     atomic_long_read(&heap->limit.usage_pages));
 	ph_block_store_exit(&heap->store);

@@ -9,16 +9,15 @@
 #include "inject.h"
 #include "trace.h"
 
-/* Finds room for a block, in *@spare if it gets a region of its own. */
-static int ph_heap_place_locked(struct ph_heap *heap, unsigned long bytes,
-				unsigned long align, struct ph_region **spare,
-				unsigned long *addr)
+/* Finds room for a block in *@spare, its own region. */
+static int ph_heap_place_own_locked(struct ph_heap *heap, unsigned long bytes,
+				    unsigned long align,
+				    struct ph_region **spare,
+				    unsigned long *addr)
 {
 	struct ph_region *region = *spare;
 	int err;
 
-	if (!ph_heap_dedicates(heap, bytes))
-		return ph_block_alloc(&heap->store, bytes, align, addr);
 	if (!region)
 		return -ENOSPC;
 	err = ph_heap_attach_locked(heap, region, true);
@@ -33,6 +32,17 @@ static int ph_heap_place_locked(struct ph_heap *heap, unsigned long bytes,
 	}
 	*spare = NULL;
 	return 0;
+}
+
+/* Finds room for a block, in *@spare if it gets a region of its own. */
+static __always_inline int
+ph_heap_place_locked(struct ph_heap *heap, unsigned long bytes,
+		     unsigned long align, struct ph_region **spare,
+		     unsigned long *addr)
+{
+	if (likely(!ph_heap_dedicates(heap, bytes)))
+		return ph_block_alloc(&heap->store, bytes, align, addr);
+	return ph_heap_place_own_locked(heap, bytes, align, spare, addr);
 }
 
 /*
@@ -315,7 +325,8 @@ int ph_heap_free(struct ph_heap *heap, unsigned long addr)
 		ph_heap_free_locked(heap, region, &block, &spare);
 	}
 	mutex_unlock(&heap->lock);
-	ph_heap_discard(heap, spare);
+	if (unlikely(spare))
+		ph_heap_discard(heap, spare);
 	return err;
 }
 

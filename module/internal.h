@@ -51,12 +51,15 @@
 
 #include <linux/atomic.h>
 #include <linux/list.h>
+#include <linux/log2.h>
 #include <linux/maple_tree.h>
 #include <linux/mm_types.h>
 #include <linux/mutex.h>
+#include <linux/nospec.h>
 #include <linux/prandom.h>
 #include <linux/rcupdate.h>
 #include <linux/refcount.h>
+#include <linux/sched.h>
 #include <linux/uaccess.h>
 #include <linux/uidgid.h>
 #include <linux/xarray.h>
@@ -574,18 +577,48 @@ struct ph_ioctl {
 
 #define PH_NR_IOCTLS	(_IOC_NR(PRIVHEAP_IOC_COUNT) + 1)
 
+/**
+ * ph_max_bytes - how large can a heap or a block be?
+ *
+ * Return: so many bytes; no size of the current task's may be larger.
+ */
+static inline u64 ph_max_bytes(void)
+{
+	unsigned long end = TASK_SIZE;
+
+#ifdef DEFAULT_MAP_WINDOW
+	/* Beyond it a program has to ask for addresses; heaps do not. */
+	end = min(end, DEFAULT_MAP_WINDOW);
+#endif
+	return ALIGN_DOWN(end, PH_REGION_ALIGN);
+}
+
 /* file.c */
 extern const struct file_operations ph_file_fops;
-u64 ph_max_bytes(void);
 int ph_answer_fault_in(void __user *answer);
 int ph_call_answer(struct ph_call *call);
-struct ph_heap *ph_heap_get(struct ph_file *file, u64 id);
 void ph_file_publish(struct ph_file *file, struct ph_heap *heap);
 struct ph_heap *ph_file_withdraw(struct ph_file *file, u64 id);
 
 /* ioctl.c */
 extern const struct ph_ioctl ph_ioctls[PH_NR_IOCTLS];
-int ph_alloc_check(struct privheap_alloc *arg);
+
+/**
+ * ph_alloc_check - check what an allocation asks for
+ * @arg: size and alignment; the default alignment is filled in
+ *
+ * Return: 0, -EINVAL, -EOPNOTSUPP, -EOVERFLOW.
+ */
+static inline int ph_alloc_check(struct privheap_alloc *arg)
+{
+	if (!arg->align)
+		arg->align = PH_BLOCK_ALIGN;
+	if (!is_power_of_2(arg->align))
+		return -EINVAL;
+	if (arg->align > PH_BLOCK_ALIGN_MAX)
+		return -EOPNOTSUPP;
+	return arg->bytes > ph_max_bytes() ? -EOVERFLOW : 0;
+}
 
 /* front.c */
 int ph_front_take(struct ph_heap *heap, struct ph_call *call);
@@ -601,7 +634,7 @@ void ph_heap_cache_exit(void);
 int ph_heap_create(struct ph_call *call);
 void ph_heap_destroy(struct ph_process *process, struct ph_heap *heap);
 void ph_heap_end(struct ph_heap *heap);
-void ph_heap_put(struct ph_heap *heap);
+void ph_heap_release(struct ph_heap *heap);
 void ph_heap_region_unmapped(struct ph_heap *heap, struct ph_region *region);
 int ph_heap_stat(struct ph_heap *heap, struct privheap_stat *stat);
 int ph_heap_compact(struct ph_heap *heap, struct privheap_compact *arg);
@@ -609,6 +642,53 @@ int ph_heap_reset(struct ph_heap *heap, struct privheap_reset *arg);
 int ph_heap_policy(struct ph_heap *heap, const struct privheap_policy *arg,
 		   unsigned int set);
 int ph_heap_inject(struct ph_heap *heap, const struct privheap_inject *arg);
+
+/**
+ * ph_heap_put - drop a reference to a heap
+ * @heap: freed with the last one
+ *
+ * Context: May sleep; may be under mmap_lock.
+ */
+static inline void ph_heap_put(struct ph_heap *heap)
+{
+	if (refcount_dec_and_test(&heap->refs))
+		ph_heap_release(heap);
+}
+
+/* The first heaps of a file are found without a search. */
+static inline struct ph_heap *ph_file_find(struct ph_file *file, u32 index)
+{
+	if (likely(index < PH_FIRST_HEAPS))
+		return rcu_dereference_check(
+			file->first_heaps[array_index_nospec(index, PH_FIRST_HEAPS)],
+			lockdep_is_held(&file->heaps.xa_lock));
+	return xa_load(&file->heaps, index);
+}
+
+/**
+ * ph_heap_get - find a heap, and take a reference to it
+ * @file: the open file whose heap it is
+ * @id: of the heap
+ *
+ * Return: the heap, or NULL.
+ */
+static inline struct ph_heap *ph_heap_get(struct ph_file *file, u64 id)
+{
+	struct ph_heap *heap;
+
+	rcu_read_lock();
+	heap = ph_file_find(file, id);
+	if (heap && !refcount_inc_not_zero(&heap->refs))
+		heap = NULL;
+	rcu_read_unlock();
+	if (unlikely(!heap))
+		return NULL;
+	smp_mb__after_atomic();	/* pairs with that of ph_retired_add() */
+	if (likely(READ_ONCE(heap->id) == id))
+		return heap;
+	ph_heap_put(heap);
+	return NULL;
+}
 
 /**
  * ph_heap_check_locked - may a call work on this heap?

@@ -76,23 +76,6 @@ static int ph_ioctl_stat(struct ph_call *call)
 	return err ?: ph_call_answer(call);
 }
 
-/**
- * ph_alloc_check - check what an allocation asks for
- * @arg: size and alignment; the default alignment is filled in
- *
- * Return: 0, -EINVAL, -EOPNOTSUPP, -EOVERFLOW.
- */
-int ph_alloc_check(struct privheap_alloc *arg)
-{
-	if (!arg->align)
-		arg->align = PH_BLOCK_ALIGN;
-	if (!is_power_of_2(arg->align))
-		return -EINVAL;
-	if (arg->align > PH_BLOCK_ALIGN_MAX)
-		return -EOPNOTSUPP;
-	return arg->bytes > ph_max_bytes() ? -EOVERFLOW : 0;
-}
-
 /*
  * Tells the program whether soft limits were crossed, by this call or another one
  * that did not come to tell.
