@@ -407,19 +407,19 @@ TEST_F(walk, entries_unwritable)
 	char *mem = mmap(NULL, 2 * self->page, PROT_READ | PROT_WRITE,
 			 MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 	char *edge = mem + self->page;
-	const uintptr_t places[] = {
-		0, (uintptr_t)edge, (uintptr_t)edge - 8,
-		(uintptr_t)edge - sizeof(struct privheap_entry), UINTPTR_MAX - 7,
-		(uintptr_t)1 << 63,
-	};
+	const uintptr_t places[] = { 0, UINTPTR_MAX - 7, (uintptr_t)1 << 63 };
 	struct privheap_stat before;
 	struct heap heap;
-	unsigned int i;
+	unsigned int i, room;
 
 	ASSERT_NE(MAP_FAILED, mem);
 	ASSERT_EQ(0, mprotect(edge, self->page, PROT_READ));
 	ASSERT_EQ(0, heap_create(&heap, self->fd));
 	ASSERT_EQ(0, heap_stat(&heap, &before));
+	for (room = 0; room < 2 * sizeof(struct privheap_entry); room++) {
+		EXPECT_EQ(-EFAULT, heap_walk(&heap, NULL, (void *)(edge - room), 2));
+		EXPECT_HEAP_STAT(&before, &heap);
+	}
 	for (i = 0; i < ARRAY_SIZE(places); i++) {
 		EXPECT_EQ(-EFAULT,
 			  heap_walk(&heap, NULL,
