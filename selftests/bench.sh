@@ -10,7 +10,7 @@ set -uo pipefail
 
 build=$(cd "${BASH_SOURCE[0]%/*}/.." && pwd)
 readonly build
-export BENCH_SCALE=1000
+export BENCH_SCALE=$((1000 * ${PRIVHEAP_SCALE:-1}))
 
 # run_work WORK WORKER [NAME=VALUE...]: a figure and its units for each line.
 run_work() {

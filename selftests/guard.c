@@ -420,7 +420,7 @@ TEST_F(guard, quarantine_is_not_used_again)
 
 	ASSERT_EQ(0, block_alloc_guarded(&self->heap, 100, 0, 0, 7, &first));
 	ASSERT_EQ(0, block_free(&self->heap, first));
-	for (i = 0; i < 5000; i++) {
+	for (i = 0; i < scaled(5000); i++) {
 		ASSERT_EQ(0, block_alloc_guarded(&self->heap, 100, 0, 0, i,
 						 &block));
 		ASSERT_NE(first, block);

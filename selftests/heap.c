@@ -603,7 +603,7 @@ TEST_F_TIMEOUT(heap, many_heaps, 120)
 /* What the kernel keeps for a block of 64 bytes is at most 4 bytes. */
 TEST_F_TIMEOUT(heap, metadata_is_small, 300)
 {
-	const unsigned long nr_blocks = 500000;
+	const unsigned long nr_blocks = scaled(500000);
 	/* The kernel takes charges of pages from the cgroup in advance. */
 	const long slack = 512 * KIB;
 	struct cgroup cgroup;

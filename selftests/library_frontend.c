@@ -516,7 +516,7 @@ TEST(lock_holds_threads_with_caches)
 }
 
 /* Blocks that one thread allocates and another one frees. */
-#define NR_PASSED	20000
+#define NR_PASSED	scaled(20000)
 
 struct ring {
 	HANDLE heap;

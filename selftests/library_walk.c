@@ -645,12 +645,12 @@ TEST_F_TIMEOUT(lengthy, million_blocks, 600)
 {
 	static unsigned char seen[MILLION];
 	HANDLE heap = HeapCreate(HEAP_NO_SERIALIZE, 0, 0);
-	unsigned int i, nr_busy = 0, nr_others = 0;
+	unsigned int i, nr_busy = 0, nr_others = 0, nr_blocks = scaled(MILLION);
 	PROCESS_HEAP_ENTRY entry = { 0 };
 	SIZE_T sum = 0;
 
 	ASSERT_HEAP(heap);
-	for (i = 0; i < MILLION; i++) {
+	for (i = 0; i < nr_blocks; i++) {
 		uint32_t *block = HeapAlloc(heap, 0, 16 + i % 16);
 
 		ASSERT_NE(NULL, block);
@@ -662,14 +662,14 @@ TEST_F_TIMEOUT(lengthy, million_blocks, 600)
 			continue;
 		}
 		i = *(uint32_t *)entry.lpData;
-		ASSERT_GT(MILLION, i);
+		ASSERT_GT(nr_blocks, i);
 		EXPECT_EQ(0, seen[i]++);
 		EXPECT_EQ(16 + i % 16, entry.cbData);
 		sum += entry.cbData;
 		nr_busy++;
 	}
 	EXPECT_EQ(ERROR_NO_MORE_ITEMS, GetLastError());
-	EXPECT_EQ(MILLION, nr_busy);
+	EXPECT_EQ(nr_blocks, nr_busy);
 	EXPECT_EQ(summary_of(heap).cbAllocated, sum);
 	/* Two for each region, and the rest of the last span. */
 	EXPECT_GT(100, nr_others);
