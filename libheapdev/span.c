@@ -23,19 +23,28 @@ static uint32_t class_slot_bytes(unsigned int class)
 	return (9 + class % 8) << (4 + (class - 8) / 8);
 }
 
+/* What is too short for a slot at the end of a span. */
+static size_t class_tail_bytes(const struct hd_class *class, size_t pages)
+{
+	return pages * hd_page_bytes % class->slot_bytes;
+}
+
 static void class_init(struct hd_class *class, uint32_t slot_bytes)
 {
 	size_t pages = 1, max;
 
+	class->slot_bytes = slot_bytes;
 	/* At most an eighth of a span may be too short for a slot. */
-	while (pages * hd_page_bytes % slot_bytes > pages * hd_page_bytes / 8)
+	while (class_tail_bytes(class, pages) > pages * hd_page_bytes / 8)
 		pages++;
+	class->base_pages = class->max_pages = pages;
 	max = SPAN_GROW_BYTES > 8 * slot_bytes ? SPAN_GROW_BYTES :
 						 8 * slot_bytes;
-	class->slot_bytes = slot_bytes;
-	class->base_pages = pages;
-	max = max / hd_page_bytes / pages * pages;
-	class->max_pages = max > pages ? max : pages;
+	/* The longest of those of which least is. */
+	for (; pages <= max / hd_page_bytes; pages++)
+		if (class_tail_bytes(class, pages) * class->max_pages <=
+		    class_tail_bytes(class, class->max_pages) * pages)
+			class->max_pages = pages;
 }
 
 /* Spans */
