@@ -40,6 +40,11 @@ static inline void vm_flags_clear(struct vm_area_struct *vma, vm_flags_t flags)
 #endif
 #endif
 
+/* folio_objcg(): had underscores while it was for the kernel's own memory only. */
+#ifndef PRIVHEAP_HAVE_FOLIO_OBJCG
+#define folio_objcg(folio) __folio_objcg(folio)
+#endif
+
 /* put_pages_list(): until 7.2. */
 #ifndef PRIVHEAP_HAVE_PUT_PAGES_LIST
 static inline void put_pages_list(struct list_head *pages)

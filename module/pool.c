@@ -209,7 +209,7 @@ static void ph_pool_join_charges(struct page *page, unsigned int nr)
 		return;
 	for (i = 1; i < nr; i++)
 		page[i].memcg_data = 0;
-	percpu_ref_put_many(&__folio_objcg(folio)->refcnt, nr - 1);
+	percpu_ref_put_many(&folio_objcg(folio)->refcnt, nr - 1);
 }
 #else
 static bool ph_pool_shares_charge(struct page *page, struct page *other)
@@ -224,7 +224,10 @@ static void ph_pool_join_charges(struct page *page, unsigned int nr)
 
 /*
  * Undoes split_page(). Fails if somebody else holds one of the pages; who looks for a
- * page by its number gets none of those that have no reference any more.
+ * page by its number (memory failure, say) gets none of those that have no reference any
+ * more. If he takes one to the first page before that is given back, __free_pages() frees
+ * the others, and what these were charged stays with the memory cgroup: as with every
+ * block that is no compound page.
  */
 static bool ph_pool_join(struct page **pages, unsigned int nr)
 {
