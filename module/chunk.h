@@ -4,6 +4,7 @@
  * module includes this. The invariants are at the top of chunk.c.
  *
  *	commit.c	which pages are committed, and charged
+ *	  idle.c	which stay so without a block
  *	fault.c		which become resident when one is touched
  *	content.c	what resident pages hold: zero, copy, move
  *	  chunk.c	the states, chunk by chunk
@@ -104,7 +105,24 @@ void ph_chunk_settle_locked(struct ph_chunk *chunk, struct ph_part part);
 bool ph_chunk_split(struct ph_region *region, unsigned long first,
 		    unsigned long end);
 
+/* commit.c */
+unsigned long ph_decommit_range(struct ph_region *region, unsigned long first,
+				unsigned long end);
+
+/* idle.c */
+bool ph_idle_takes(struct ph_region *region, unsigned long first,
+		   unsigned long nr);
+unsigned long ph_idle_keep(struct ph_region *region, unsigned long first,
+			   unsigned long end, unsigned long nr);
+void ph_idle_use(struct ph_region *region, unsigned long first,
+		 unsigned long end);
+void ph_idle_forget(struct ph_chunk *chunk, struct ph_part part);
+void ph_idle_went(struct ph_heap *heap, unsigned long nr);
+void ph_idle_missed(struct ph_heap *heap, unsigned long nr);
+bool ph_idle_give_way(struct ph_heap *heap);
+
 /* pool.c */
+bool ph_pool_cgroup_has_room(struct page *page);
 bool ph_pool_take(struct ph_heap *heap, struct ph_batch *batch, unsigned int nr,
 		  gfp_t gfp);
 void ph_pool_give(struct ph_heap *heap, struct ph_batch *batch);

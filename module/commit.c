@@ -6,9 +6,7 @@
  * resident at the first touch, see fault.c, or here when it is to be backed. This
  * file knows pages, not blocks; the states and their invariants are chunk.c's.
  *
- * A page that no block needs any more may stay committed and resident as an idle
- * page, up to a bound for each heap. It is charged, and goes before a limit
- * refuses anything.
+ * Pages that no block needs any more may stay committed, see idle.c.
  */
 #include <linux/bitmap.h>
 #include <linux/mm.h>
@@ -68,82 +66,6 @@ static int ph_populate(struct ph_region *region, unsigned long first,
 	return 0;
 }
 
-/* Pages of a part are not idle any more: they are used again, or go. */
-static void ph_idle_forget_locked(struct ph_chunk *chunk, struct ph_part part)
-{
-	struct ph_heap *heap = chunk->heap;
-	unsigned int i = part.lo;
-
-	lockdep_assert_held(&heap->lock);
-	if (!heap->nr_idle)
-		return;
-	for_each_set_bit_from(i, chunk->idle, part.hi) {
-		__clear_bit(i, chunk->idle);
-		heap->nr_idle--;
-	}
-}
-
-/*
- * Leaves what is resident of a part committed, as idle pages, until there are *@nr
- * of these; @part then ends in front of the next one. Decommits the others. Returns
- * how many these were. None of them is mapped: nobody has touched them, and from
- * here on a touch does not make them resident.
- */
-static unsigned int ph_idle_keep_part(struct ph_chunk *chunk,
-				      struct ph_part *part, unsigned long *nr)
-{
-	unsigned int i = part->lo, nr_gone = 0;
-
-	mutex_lock(&chunk->lock);
-	for_each_set_bit_from(i, chunk->committed, part->hi) {
-		if (!chunk->pages[i]) {
-			__clear_bit(i, chunk->committed);
-			__clear_bit(i, chunk->zero);
-			nr_gone++;
-			continue;
-		}
-		if (!*nr) {
-			part->hi = i;
-			break;
-		}
-		--*nr;
-		if (!__test_and_set_bit(i, chunk->idle))
-			chunk->heap->nr_idle++;
-	}
-	mutex_unlock(&chunk->lock);
-	ph_chunk_trim(chunk);
-	return nr_gone;
-}
-
-/*
- * The pages [@first, @end) hold no block any more; keeps up to @nr of those that are
- * resident. Returns the next resident one, from which on nothing was done, or @end.
- * Faults make pages resident meanwhile, so that counting and keeping must be one.
- */
-static unsigned long ph_idle_keep(struct ph_region *region, unsigned long first,
-				  unsigned long end, unsigned long nr)
-{
-	unsigned long index, nr_gone = 0;
-	struct ph_chunk *chunk;
-	struct ph_part part;
-	unsigned int hi;
-
-	ph_for_each_chunk(region, index, chunk, first, end) {
-		if (!chunk->pages)
-			continue;
-		part = ph_chunk_part(index, first, end);
-		hi = part.hi;
-		nr_gone += ph_idle_keep_part(chunk, &part, &nr);
-		if (part.hi < hi) {
-			end = index * PH_CHUNK_PAGES + part.hi;
-			break;
-		}
-		cond_resched();
-	}
-	ph_limit_uncharge(region->heap, nr_gone);
-	return end;
-}
-
 /**
  * struct ph_gone - what a decommit takes away
  * @nr_committed: how many pages were committed
@@ -167,7 +89,7 @@ static bool ph_decommit_part(struct ph_chunk *chunk, struct ph_part part,
 	done = !chunk->huge || part.hi - part.lo == PH_CHUNK_PAGES;
 	if (done) {
 		gone->nr_committed += ph_chunk_count(chunk, part);
-		ph_idle_forget_locked(chunk, part);
+		ph_idle_forget(chunk, part);
 		gone->nr_resident += chunk->nr_resident;
 		bitmap_clear(chunk->committed, part.lo, part.hi - part.lo);
 		bitmap_clear(chunk->zero, part.lo, part.hi - part.lo);
@@ -198,9 +120,17 @@ static bool ph_decommit_chunk(struct ph_region *region, struct ph_chunk *chunk,
 	return true;
 }
 
-/* Decommits [@first, @end) in the three steps that the invariants ask for. */
-static void ph_decommit_range(struct ph_region *region, unsigned long first,
-			      unsigned long end)
+/**
+ * ph_decommit_range - decommit pages in the three steps that the invariants ask for
+ * @region: of this region
+ * @first: first page
+ * @end: the page behind the last one
+ *
+ * Context: May sleep. Caller holds ph_heap.lock.
+ * Return: how many of them were committed, and are not any more.
+ */
+unsigned long ph_decommit_range(struct ph_region *region, unsigned long first,
+				unsigned long end)
 {
 	unsigned long index, lo, hi;
 	struct ph_gone gone = {};
@@ -220,7 +150,7 @@ static void ph_decommit_range(struct ph_region *region, unsigned long first,
 		cond_resched();
 	}
 	if (!gone.nr_committed)
-		return;
+		return 0;
 	if (gone.nr_resident)
 		unmap_mapping_pages(region->heap->filp->f_mapping,
 				    region->pgoff + first, end - first, true);
@@ -232,37 +162,7 @@ static void ph_decommit_range(struct ph_region *region, unsigned long first,
 	ph_limit_uncharge(region->heap, gone.nr_committed);
 	trace_privheap_page_decommit(region, first, end - first,
 				     gone.nr_committed);
-}
-
-static void ph_idle_trim_region(struct ph_region *region)
-{
-	unsigned long index, lo, hi, base;
-	struct ph_chunk *chunk;
-
-	xa_for_each(&region->chunks, index, chunk) {
-		base = index * PH_CHUNK_PAGES;
-		for_each_set_bitrange(lo, hi, chunk->idle, PH_CHUNK_PAGES)
-			ph_decommit_range(region, base + lo, base + hi);
-		cond_resched();
-	}
-}
-
-/**
- * ph_commit_trim - decommit the idle pages of a heap
- * @heap: which
- *
- * Context: May sleep. Caller holds ph_heap.lock.
- */
-void ph_commit_trim(struct ph_heap *heap)
-{
-	struct ph_region *region;
-
-	lockdep_assert_held(&heap->lock);
-	list_for_each_entry(region, &heap->regions, node) {
-		if (!heap->nr_idle)
-			break;
-		ph_idle_trim_region(region);
-	}
+	return gone.nr_committed;
 }
 
 /* Charges what is not committed yet. Idle pages go before a limit refuses. */
@@ -276,22 +176,10 @@ static int ph_commit_charge(struct ph_region *region, unsigned long first,
 	if (!*missing)
 		return 0;
 	err = ph_limit_charge(heap, *missing);
-	if (err != -EDQUOT || !heap->nr_idle)
+	if (err != -EDQUOT || !ph_idle_give_way(heap))
 		return err;
-	ph_commit_trim(heap);
 	*missing = end - first - ph_count_committed(region, first, end);
 	return ph_limit_charge(heap, *missing);
-}
-
-/* Pages in [@first, @end) get a use again. */
-static void ph_idle_use(struct ph_region *region, unsigned long first,
-			unsigned long end)
-{
-	struct ph_chunk *chunk;
-	unsigned long index;
-
-	ph_for_each_chunk(region, index, chunk, first, end)
-		ph_idle_forget_locked(chunk, ph_chunk_part(index, first, end));
 }
 
 /* All that can fail of a commit; @missing receives how many pages are news. */
@@ -357,9 +245,9 @@ int ph_commit_pages(struct ph_region *region, unsigned long first,
 		cond_resched();
 	}
 	ph_limit_settle(region->heap);
+	ph_idle_missed(region->heap, missing);
 out_use:
-	if (region->heap->nr_idle)
-		ph_idle_use(region, first, end);
+	ph_idle_use(region, first, end);
 	return 0;
 }
 
@@ -462,8 +350,7 @@ bool ph_commit_stretch(struct ph_region *region, unsigned long first,
  * @nr: how many; pages that are not committed are skipped, and so are those
  *	that the heap keeps for life
  *
- * As far as the heap may keep idle pages, what is resident stays as it is: a
- * program that frees and allocates in waves does not fault each wave.
+ * What idle.c takes stays as it is, as far as it is resident.
  *
  * Context: May sleep. Caller holds ph_heap.lock.
  */
@@ -476,10 +363,10 @@ void ph_decommit_pages(struct ph_region *region, unsigned long first,
 	first = max(first, region->nr_kept_pages);
 	if (first >= end)
 		return;
-	if (heap->nr_idle + (end - first) <= heap->max_idle)
+	if (ph_idle_takes(region, first, end - first))
 		ph_idle_keep(region, first, end, end - first);
 	else
-		ph_decommit_range(region, first, end);
+		ph_idle_went(heap, ph_decommit_range(region, first, end));
 }
 
 /*
@@ -611,7 +498,7 @@ void ph_commit_exit(struct ph_region *region)
 	xa_for_each(&region->chunks, index, chunk) {
 		part = ph_chunk_part(index, 0, region->blocks.nr_pages);
 		nr_committed += ph_chunk_count(chunk, part);
-		ph_idle_forget_locked(chunk, part);
+		ph_idle_forget(chunk, part);
 		ph_chunk_release(chunk, part);
 		ph_tally_keep(region->heap, chunk);
 		ph_chunk_free(chunk);

@@ -84,7 +84,7 @@ int ph_heap_compact(struct ph_heap *heap, struct privheap_compact *arg)
 	err = ph_heap_check_locked(heap);
 	if (!err) {
 		ph_block_trim(&heap->store);
-		ph_commit_trim(heap);
+		ph_idle_trim(heap);
 		ph_pool_drain(heap->pool);
 		arg->out_largest_free_bytes = ph_walk_largest_free(heap);
 	}
@@ -110,8 +110,9 @@ static int ph_heap_set_policy_locked(struct ph_heap *heap,
 static void ph_heap_set_idle_locked(struct ph_heap *heap, u64 idle_bytes)
 {
 	heap->max_idle = ph_heap_idle_pages(heap, idle_bytes);
+	heap->waves = (struct ph_waves){};
 	if (heap->nr_idle > heap->max_idle)
-		ph_commit_trim(heap);
+		ph_idle_trim(heap);
 }
 
 /**
@@ -476,6 +477,7 @@ static void ph_heap_set_up(struct ph_heap *heap,
 	heap->max_pages = PAGE_ALIGN(arg->max_bytes) >> PAGE_SHIFT;
 	heap->huge = ph_heap_wants_huge(arg);
 	heap->max_idle = ph_heap_idle_pages(heap, arg->idle_bytes);
+	heap->waves = (struct ph_waves){};
 	heap->charge = (struct ph_charge){};
 	heap->inject = (struct ph_inject){};
 	heap->store.growable = !heap->max_pages;

@@ -340,6 +340,20 @@ enum ph_heap_state {
 #define PH_BATCH_MAX		65536
 
 /**
+ * struct ph_waves - what is known of waves in which a heap frees and allocates
+ * @nr_gone: pages that were freed and decommitted, and not committed again since
+ * @nr_bound: how many idle pages there may be, by what was committed again
+ * @nr_freed: pages that were freed since the bound was looked at
+ * @nr_unused: the fewest idle pages that there were since then
+ */
+struct ph_waves {
+	unsigned long nr_gone;
+	unsigned long nr_bound;
+	unsigned long nr_freed;
+	unsigned long nr_unused;
+};
+
+/**
  * struct ph_heap - a heap
  * @refs: see Lifetimes above
  * @rcu: frees it after lookups without a lock have ended
@@ -377,7 +391,9 @@ enum ph_heap_state {
  * @reserved_pages: of all regions (@lock)
  * @nr_resident: pages that have memory; the sum of the chunks' (atomic)
  * @nr_idle: free pages that are kept committed and resident (@lock)
- * @max_idle: how many may be, but for those that a reset has left (@lock)
+ * @max_idle: how many may be, but for those that a reset has left; 0 for as many
+ *	as @waves says (@lock)
+ * @waves: (@lock)
  * @next_pgoff: where the next region starts in @filp (@grow_lock)
  * @tables_base: of the region in which page tables are missing, and
  * @tables_index: of the chunk that they are missing for (@lock)
@@ -420,6 +436,7 @@ struct ph_heap {
 	unsigned long reserved_pages;
 	unsigned long nr_idle;
 	unsigned long max_idle;
+	struct ph_waves waves;
 	atomic_long_t nr_resident;
 	unsigned long tables_base;
 	unsigned long tables_index;
@@ -791,7 +808,6 @@ int ph_decommit_now(struct ph_region *region, unsigned long first,
 		    unsigned long nr);
 void ph_commit_release(struct ph_region *region);
 unsigned long ph_commit_resident(struct ph_region *region);
-void ph_commit_trim(struct ph_heap *heap);
 void ph_commit_reset(struct ph_heap *heap, unsigned long nr_keep);
 bool ph_commit_stretch(struct ph_region *region, unsigned long first,
 		       unsigned long *end);
@@ -799,6 +815,11 @@ unsigned long ph_commit_count(struct ph_region *region);
 unsigned long ph_commit_extent(struct ph_region *region, unsigned long first,
 			       unsigned long end, u32 *state);
 void ph_commit_exit(struct ph_region *region);
+
+/* idle.c */
+bool ph_idle_trim(struct ph_heap *heap);
+int ph_idle_init(void);
+void ph_idle_exit(void);
 
 /* table.c */
 bool ph_table_reserve(unsigned int nr_pages);
@@ -859,6 +880,7 @@ void ph_limit_uncharge(struct ph_heap *heap, unsigned long nr_pages);
 void ph_limit_settle(struct ph_heap *heap);
 void ph_limit_report_refusal(struct ph_heap *heap);
 bool ph_limit_is_near(struct ph_heap *heap);
+bool ph_limit_is_below(struct ph_heap *heap, const struct ph_limit *node);
 unsigned long ph_limit_usage(struct ph_limit *limit);
 int ph_limit_set(struct ph_limit *limit, const struct ph_limit_change *change,
 		 enum ph_limit_right right);
@@ -916,6 +938,8 @@ void ph_limit_put(struct ph_limit *limit);
 struct ph_user *ph_limit_user(struct ph_limit *limit);
 kuid_t ph_limit_owner(struct ph_limit *limit);
 bool ph_owner_has_heap(struct ph_heap *heap);
+void ph_owner_mark_idle(struct ph_heap *heap, bool idle);
+struct ph_heap *ph_owner_next_idle(unsigned long *key);
 unsigned int ph_owner_generation(void);
 int ph_owners_init(void);
 void ph_owners_exit(void);

@@ -371,6 +371,29 @@ bool ph_limit_is_near(struct ph_heap *heap)
 }
 
 /**
+ * ph_limit_is_below - is a node one of those above a heap?
+ * @heap: the heap
+ * @node: the node
+ *
+ * Context: Any.
+ * Return: true if so.
+ */
+bool ph_limit_is_below(struct ph_heap *heap, const struct ph_limit *node)
+{
+	enum ph_chain chain;
+	struct ph_limit *limit;
+
+	for (chain = 0; chain < PH_NR_CHAINS; chain++) {
+		limit = ph_limit_chain(heap, chain);
+		while (limit && limit != node)
+			limit = limit->parent;
+		if (limit)
+			return true;
+	}
+	return false;
+}
+
+/**
  * ph_limit_report_refusal - a call fails because a charge was refused
  * @heap: the heap whose last charge it was
  *

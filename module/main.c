@@ -40,9 +40,12 @@ static int __init ph_init(void)
 	err = ph_pools_init();
 	if (err)
 		goto err_block_cache;
-	err = ph_netlink_init();
+	err = ph_idle_init();
 	if (err)
 		goto err_pools;
+	err = ph_netlink_init();
+	if (err)
+		goto err_idle;
 	ph_device.mode = mode & 0777;
 	err = misc_register(&ph_device);
 	if (err)
@@ -51,6 +54,8 @@ static int __init ph_init(void)
 
 err_netlink:
 	ph_netlink_exit();
+err_idle:
+	ph_idle_exit();
 err_pools:
 	ph_pools_exit();
 err_block_cache:
@@ -66,6 +71,7 @@ static void __exit ph_exit(void)
 {
 	misc_deregister(&ph_device);
 	ph_netlink_exit();
+	ph_idle_exit();
 	ph_pools_exit();
 	ph_block_cache_exit();
 	ph_heap_cache_exit();

@@ -38,6 +38,9 @@ MODULE_PARM_DESC(system_limit_percent,
 
 static struct ph_limit ph_system_limit;
 
+/* The mark of heaps that may have idle pages. */
+#define PH_HEAP_IDLE	XA_MARK_1
+
 /* Nodes by scope and key; all but the heaps' change under ph_owner_lock. */
 static struct xarray ph_nodes[PH_NR_SCOPES];
 static DEFINE_MUTEX(ph_owner_lock);
@@ -293,8 +296,25 @@ void ph_owner_remove_heap(struct ph_heap *heap)
 	atomic_inc(&ph_generation);
 }
 
+/**
+ * ph_owner_mark_idle - note whether a heap may have idle pages
+ * @heap: the heap
+ * @idle: false if it has none
+ *
+ * Context: May sleep. Caller holds ph_heap.lock.
+ */
+void ph_owner_mark_idle(struct ph_heap *heap, bool idle)
+{
+	struct xarray *heaps = &ph_nodes[PRIVHEAP_SCOPE_HEAP];
+
+	if (idle)
+		xa_set_mark(heaps, heap->limit.key, PH_HEAP_IDLE);
+	else
+		xa_clear_mark(heaps, heap->limit.key, PH_HEAP_IDLE);
+}
+
 /* The first node from *@key on, held; *@key becomes its key. */
-static struct ph_limit *ph_heap_next(unsigned long *key)
+static struct ph_limit *ph_heap_next(unsigned long *key, xa_mark_t mark)
 {
 	struct ph_limit *limit;
 	struct ph_heap *heap;
@@ -302,7 +322,7 @@ static struct ph_limit *ph_heap_next(unsigned long *key)
 	for (;; ++*key) {
 		rcu_read_lock();
 		limit = xa_find(&ph_nodes[PRIVHEAP_SCOPE_HEAP], key, ULONG_MAX,
-				XA_PRESENT);
+				mark);
 		heap = container_of(limit, struct ph_heap, limit);
 		if (limit && !refcount_inc_not_zero(&heap->refs))
 			heap = NULL;
@@ -319,6 +339,20 @@ static struct ph_limit *ph_heap_next(unsigned long *key)
 }
 
 /**
+ * ph_owner_next_idle - go through the heaps that may have idle pages
+ * @key: as for ph_limit_next()
+ *
+ * Context: May sleep.
+ * Return: the heap, held, or NULL at the end.
+ */
+struct ph_heap *ph_owner_next_idle(unsigned long *key)
+{
+	struct ph_limit *limit = ph_heap_next(key, PH_HEAP_IDLE);
+
+	return limit ? container_of(limit, struct ph_heap, limit) : NULL;
+}
+
+/**
  * ph_limit_next - go through the nodes of a scope
  * @scope: which
  * @key: where to begin, 0 at first; receives the key of what was found. The
@@ -332,7 +366,7 @@ struct ph_limit *ph_limit_next(enum privheap_scope scope, unsigned long *key)
 	struct ph_limit *limit;
 
 	if (scope == PRIVHEAP_SCOPE_HEAP)
-		return ph_heap_next(key);
+		return ph_heap_next(key, XA_PRESENT);
 	mutex_lock(&ph_owner_lock);
 	limit = xa_find(&ph_nodes[scope], key, ULONG_MAX, XA_PRESENT);
 	if (limit)

@@ -69,11 +69,17 @@ static noinline void ph_pool_pop(struct ph_pool *pool, struct ph_batch *batch,
 	atomic_long_sub(batch->nr, &ph_pools_pages);
 }
 
-/*
+/**
+ * ph_pool_cgroup_has_room - may memory be kept that is of no use now?
+ * @page: such memory
+ *
  * What is kept stays charged to the memory cgroup, which cannot ask for it back:
  * so nothing is kept where a cgroup has little left.
+ *
+ * Context: Any.
+ * Return: true if so.
  */
-static bool ph_pool_cgroup_has_room(struct page *page)
+bool ph_pool_cgroup_has_room(struct page *page)
 {
 	bool has_room = true;
 #ifdef CONFIG_MEMCG

@@ -224,7 +224,8 @@ struct privheap_info {
  * @window_pages: the policy's window, a power of two; 0 for its default. The
  *	longest is 64 pages, and 1 for PRIVHEAP_POLICY_PAGE
  * @idle_bytes: how much of what is freed may stay committed and resident, so
- *	that it costs nothing to use it again; 0 for nothing
+ *	that it costs nothing to use it again; 0 for what a heap needs that frees
+ *	and allocates in waves
  * @soft_bytes: crossing it is reported, see PRIVHEAP_IOC_LIMIT; 0 for none
  * @grace_bytes: how much of @limit_bytes is kept for calls that ask for it with
  *	PRIVHEAP_ALLOC_F_GRACE; 0 for nothing. Not for the initial size
