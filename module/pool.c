@@ -33,8 +33,12 @@
 #define PH_GFP_MANY	((PH_GFP_PAGE | __GFP_NOWARN | __GFP_NOMEMALLOC) & \
 			 ~__GFP_RECLAIM)
 
-/* The order of the shortest block that is worth joining. */
-#define PH_JOIN_ORDER	2
+/*
+ * The order of the shortest block that is joined. Those that are shorter go to the lists
+ * of the CPU, and where two of them follow each other the page allocator empties these:
+ * that would cost more than to give back each page for itself.
+ */
+#define PH_JOIN_ORDER	(PAGE_ALLOC_COSTLY_ORDER + 1)
 
 static unsigned int recycle_kib = 16384;
 module_param(recycle_kib, uint, 0644);
