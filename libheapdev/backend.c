@@ -323,45 +323,57 @@ int hd_backend_take(uint64_t id, size_t nr_pages, uintptr_t *base, bool *near,
 	return 0;
 }
 
-/* Up to HD_BATCH_ENTRIES; none of them may be refused. */
-static void batch(uint64_t id, uint32_t op, struct privheap_batch_entry *entries,
-		  unsigned int nr)
+void hd_backend_batch(uint64_t id, uint32_t op, uint32_t flags,
+		      struct privheap_batch_entry *entries, unsigned int nr,
+		      DWORD *scopes)
 {
 	struct privheap_batch arg = {
 		.size = sizeof(arg),
+		.flags = flags,
 		.heap = id,
 		.entries = (uintptr_t)entries,
 		.nr_entries = nr,
 		.op = op,
 	};
+	int err = 0;
 
 	/* A signal may end the call early. */
-	while (arg.nr_entries && !hd_device_call(PRIVHEAP_IOC_BATCH, &arg)) {
-		arg.entries += arg.out_nr_done * sizeof(*entries);
+	while (arg.nr_entries && !err) {
+		err = hd_device_call(PRIVHEAP_IOC_BATCH, &arg);
+		if (err)
+			break;
+		entries += arg.out_nr_done;
+		arg.entries = (uintptr_t)entries;
 		arg.nr_entries -= arg.out_nr_done;
 	}
+	if (arg.out_notice)
+		*scopes = arg.out_notice;
+	for (nr = arg.nr_entries; nr--; entries++)
+		entries->out_error = -err;
 }
 
 void hd_backend_give(uint64_t id, const uintptr_t *bases, unsigned int nr)
 {
 	struct privheap_batch_entry entries[HD_BATCH_ENTRIES] = { 0 };
 	unsigned int i;
+	DWORD scopes;
 
 	for (i = 0; i < nr; i++)
 		entries[i].addr = bases[i];
-	batch(id, PRIVHEAP_BATCH_GIVE, entries, nr);
+	hd_backend_batch(id, PRIVHEAP_BATCH_GIVE, 0, entries, nr, &scopes);
 }
 
 void hd_backend_drop(uint64_t id, const struct hd_pages *pages, unsigned int nr)
 {
 	struct privheap_batch_entry entries[HD_BATCH_ENTRIES] = { 0 };
 	unsigned int i;
+	DWORD scopes;
 
 	for (i = 0; i < nr; i++) {
 		entries[i].addr = pages[i].base;
 		entries[i].bytes = pages[i].bytes;
 	}
-	batch(id, PRIVHEAP_BATCH_DROP, entries, nr);
+	hd_backend_batch(id, PRIVHEAP_BATCH_DROP, 0, entries, nr, &scopes);
 }
 
 int hd_backend_count(uint64_t id, const struct privheap_counters *counters)

@@ -37,18 +37,11 @@ static DWORD block_error(int err, const char *function, HANDLE heap,
 	return hd_error_from_call(err);
 }
 
-/* Windows gives a fixed heap no large blocks even where there is room. */
-static int check_block_size(const struct hd_ref *ref, SIZE_T bytes)
+int hd_block_check_size(const struct hd_ref *ref, SIZE_T bytes)
 {
 	if (ref->heap_flags & HEAP_GROWABLE)
 		return 0;
 	return bytes > HD_FIXED_BLOCK_MAX_BYTES ? -ENOSPC : 0;
-}
-
-/* Would there be room if the front end gave back what it keeps? */
-static bool is_for_want_of_room(int err)
-{
-	return err == -ENOSPC || err == -EDQUOT || err == -ENOMEM;
 }
 
 static int alloc(const struct hd_ref *ref, uint32_t flags, size_t bytes,
@@ -62,7 +55,7 @@ static int alloc(const struct hd_ref *ref, uint32_t flags, size_t bytes,
 		return 0;
 	}
 	err = hd_backend_alloc(ref->id, flags, bytes, block, scopes);
-	if (is_for_want_of_room(err) && hd_front_make_room(ref, err))
+	if (err && hd_front_make_room(ref, err))
 		err = hd_backend_alloc(ref->id, flags, bytes, block, scopes);
 	return err;
 }
@@ -102,7 +95,7 @@ static int find_size(const struct hd_ref *ref, const void *block, size_t *bytes)
 static int resize(const struct hd_ref *ref, uint32_t flags, void **block,
 		  size_t bytes, DWORD *scopes)
 {
-	int size_err = check_block_size(ref, bytes);
+	int size_err = hd_block_check_size(ref, bytes);
 	size_t old_bytes;
 	int err;
 
@@ -115,12 +108,12 @@ static int resize(const struct hd_ref *ref, uint32_t flags, void **block,
 		return resize_in_front(ref, flags, block, old_bytes, bytes,
 				       scopes);
 	err = hd_backend_realloc(ref->id, flags, block, bytes, scopes);
-	if (is_for_want_of_room(err) && hd_front_make_room(ref, err))
+	if (err && hd_front_make_room(ref, err))
 		err = hd_backend_realloc(ref->id, flags, block, bytes, scopes);
 	return err;
 }
 
-static uint32_t alloc_flags(DWORD flags)
+uint32_t hd_block_alloc_flags(DWORD flags)
 {
 	uint32_t wanted = 0;
 
@@ -142,12 +135,12 @@ alloc_slow(HANDLE heap, DWORD flags, size_t bytes, void *caller)
 
 	if (!enter(&ref, "HeapAlloc", heap, flags))
 		return fail(flags, ERROR_INVALID_HANDLE, bytes, caller);
-	err = check_block_size(&ref, bytes);
+	err = hd_block_check_size(&ref, bytes);
 	if (!err && hd_heap_is_debug(&ref))
 		err = hd_debug_alloc(&ref, flags, bytes, caller, &block,
 				     &notice.scopes);
 	else if (!err)
-		err = alloc(&ref, alloc_flags(flags), bytes, &block,
+		err = alloc(&ref, hd_block_alloc_flags(flags), bytes, &block,
 			    &notice.scopes);
 	if (notice.scopes)
 		hd_limit_crossed(ref.heap, &notice);
@@ -211,7 +204,7 @@ LPVOID WINAPI HeapReAlloc(HANDLE hHeap, DWORD dwFlags, LPVOID lpMem,
 		flags |= PRIVHEAP_REALLOC_F_GRACE;
 	if (hd_heap_is_debug(&ref))
 		err = hd_debug_realloc(&ref, dwFlags, &block, dwBytes,
-				       check_block_size(&ref, dwBytes),
+				       hd_block_check_size(&ref, dwBytes),
 				       __builtin_return_address(0),
 				       &notice.scopes);
 	else

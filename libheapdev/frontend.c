@@ -221,6 +221,8 @@ bool hd_front_make_room(const struct hd_ref *ref, int err)
 {
 	struct search search = { .own = ref->heap };
 
+	if (err != -ENOSPC && err != -EDQUOT && err != -ENOMEM)
+		return false;
 	search.any = trim(ref, true, true);
 	if (!search.any && err != -ENOSPC)
 		hd_heap_search(trim_other, &search);
@@ -542,7 +544,7 @@ void hd_front_init(void)
 
 	hd_page_bytes = sysconf(_SC_PAGESIZE);
 	hd_span_init();
-	enabled = value && !strcmp(value, "1") && hd_cache_init();
+	enabled = !(value && !strcmp(value, "0")) && hd_cache_init();
 }
 
 void hd_front_fork_prepare(void)

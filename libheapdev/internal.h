@@ -2,7 +2,7 @@
 /*
  * What the files of libheapdev know of each other.
  *
- * block.c, commit.c, info.c, lock.c and walk.c translate Win32 calls; they find the heap
+ * batch.c, block.c, commit.c, info.c, lock.c and walk.c translate Win32 calls; they find the heap
  * with hd_heap_enter() and talk to the kernel through backend.c only, which
  * knows the structures of the uapi, as device.c knows the file. Internal functions
  * return 0 or a negative errno; error.c turns that into Win32 codes at the edge.
@@ -111,6 +111,13 @@ struct hd_pages {
 /* One span of @nr_pages; @near says whether a limit is. */
 int hd_backend_take(uint64_t id, size_t nr_pages, uintptr_t *base, bool *near,
 		    DWORD *scopes);
+/*
+ * The same for many. Each entry has its result then: what the call came to no more
+ * has the call's errno.
+ */
+void hd_backend_batch(uint64_t id, uint32_t op, uint32_t flags,
+		      struct privheap_batch_entry *entries, unsigned int nr,
+		      DWORD *scopes);
 void hd_backend_give(uint64_t id, const uintptr_t *bases, unsigned int nr);
 /* Takes the memory of pages in spans away; they stay committed. */
 void hd_backend_drop(uint64_t id, const struct hd_pages *pages, unsigned int nr);
@@ -293,12 +300,13 @@ bool hd_front_trim(const struct hd_ref *ref, bool caches);
 /**
  * hd_front_make_room() - give back all that is kept without need
  * @ref: a heap on which a call failed for want of room
- * @err: as
+ * @err: with this
  *
  * Other heaps of the process count to some of the limits, so they give back, too;
  * not those that somebody has locked.
  *
- * Return: true if there was anything: the call is worth another try.
+ * Return: true if room is what it was and there was anything: the call is worth
+ * another try.
  */
 bool hd_front_make_room(const struct hd_ref *ref, int err);
 
@@ -347,6 +355,13 @@ bool hd_heap_search(bool (*matches)(struct hd_heap *heap, void *arg), void *arg)
 void hd_heap_fork_prepare(void);
 void hd_heap_fork_parent(void);
 void hd_heap_fork_child(void);
+
+/* block.c */
+
+/* Windows gives a fixed heap no large blocks even where there is room. */
+int hd_block_check_size(const struct hd_ref *ref, SIZE_T bytes);
+/* PRIVHEAP_ALLOC_F_* for the flags of a call. */
+uint32_t hd_block_alloc_flags(DWORD flags);
 
 /* limit.c */
 

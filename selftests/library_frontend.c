@@ -1,12 +1,14 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
  * Small blocks, of which the library serves most without the kernel: that nobody
- * can tell, but by the time it takes. All of it holds without HEAPDEV_FRONTEND=1, too.
+ * can tell, but by the time it takes. All of it holds with HEAPDEV_FRONTEND=0, too.
  */
 #include <fcntl.h>
 #include <pthread.h>
 #include <sched.h>
 #include <stdatomic.h>
+
+#include <heapdev-admin.h>
 
 #include "kselftest_harness.h"
 #include "library_util.h"
@@ -411,6 +413,57 @@ TEST(thread_end_gives_back)
 	EXPECT_TRUE(HeapDestroy(heap));
 }
 
+/* Fills a cache, and keeps it until it is told to end. */
+static void *use_and_wait(void *arg)
+{
+	struct worker *worker = arg;
+
+	use_and_end(arg);
+	pthread_barrier_wait(worker->barrier);
+	pthread_barrier_wait(worker->barrier);
+	return NULL;
+}
+
+/* What other heaps keep, and other threads of theirs, goes before a call fails. */
+TEST(limit_of_process_empties_other_heaps)
+{
+	HEAPDEV_LIMITS limits = { .cb = sizeof(limits) };
+	HANDLE heap = HeapCreate(0, 0, 0), other = HeapCreate(0, 0, 0);
+	pthread_barrier_t barrier;
+	struct worker worker = { .heap = other, .barrier = &barrier };
+	void *blocks[400];
+	SIZE_T bytes = 0;
+	unsigned int i;
+
+	ASSERT_HEAP(heap);
+	ASSERT_HEAP(other);
+	pthread_barrier_init(&barrier, NULL, 2);
+	ASSERT_EQ(0, pthread_create(&worker.thread, NULL, use_and_wait, &worker));
+	pthread_barrier_wait(&barrier);
+	for (i = 0; i < 400; i++) {
+		blocks[i] = HeapAlloc(other, 0, 1000);
+		ASSERT_NE(NULL, blocks[i]);
+	}
+	ASSERT_TRUE(HeapdevGetLimits(NULL, &limits));
+	limits.HardBytes = limits.UsageBytes + 32 * KIB;
+	ASSERT_TRUE(HeapdevSetLimits(NULL, HEAPDEV_LIMIT_HARD, &limits));
+	for (i = 0; i < 400; i++) {
+		ASSERT_TRUE(HeapFree(other, 0, blocks[i]));
+	}
+	EXPECT_EQ(0, allocated(other));
+	/* All but what describes heaps and caches, and a few spans of the kernel. */
+	while (HeapAlloc(heap, 0, 64 * KIB))
+		bytes += 64 * KIB;
+	EXPECT_LE(limits.HardBytes, bytes + 256 * KIB);
+	EXPECT_GE(limits.HardBytes, bytes);
+	pthread_barrier_wait(&barrier);
+	pthread_join(worker.thread, NULL);
+	EXPECT_EQ(0, worker.nr_bad);
+	EXPECT_TRUE(HeapValidate(other, 0, NULL));
+	EXPECT_TRUE(HeapDestroy(other));
+	EXPECT_TRUE(HeapDestroy(heap));
+}
+
 static void *use_destroyed(void *arg)
 {
 	struct worker *worker = arg;
@@ -624,6 +677,167 @@ TEST(fork_with_caches)
 	EXPECT_TRUE(HeapFree(heap, 0, kept));
 	EXPECT_EQ(0, allocated(heap));
 	EXPECT_TRUE(HeapDestroy(heap));
+}
+
+/* A program that writes where it has no business to */
+
+#define NR_SCRIBBLED	100
+
+static int scribble(const char *start, const char *end, unsigned int seed)
+{
+	fill((void *)start, end - start, seed);
+	return 1;
+}
+
+/* The front end's own memory: 4 MiB between pages that nobody can touch. */
+static int scribble_all(unsigned int seed)
+{
+	char line[256], *end_before = NULL, *start, *end, mode[5];
+	FILE *maps = fopen("/proc/self/maps", "r");
+	bool guard = false;
+	int nr = 0;
+
+	while (fgets(line, sizeof(line), maps)) {
+		if (sscanf(line, "%p-%p %4s", &start, &end, mode) != 3)
+			continue;
+		if (guard && end_before == start && !strcmp(mode, "rw-p") &&
+		    end - start == (ptrdiff_t)(4 * MIB))
+			nr += scribble(start, end, seed);
+		guard = !strcmp(mode, "---p");
+		end_before = end;
+	}
+	return nr;
+}
+
+/* What may go wrong now is this process's own. */
+static void use_scribbled(HANDLE heap, char **blocks)
+{
+	int i;
+
+	for (i = 0; i < NR_SCRIBBLED; i++) {
+		HeapFree(heap, 0, blocks[i]);
+		HeapAlloc(heap, 0, 100 + i);
+		HeapSize(heap, 0, blocks[i]);
+	}
+	HeapFree(heap, 0, HeapAlloc(heap, 0, 100 * KIB));
+	HeapCompact(heap, 0);
+	HeapdevReset(heap, 0);
+	HeapDestroy(heap);
+}
+
+struct scribbler {
+	unsigned int seed;
+	int ready[2], go[2];
+};
+
+static void scribble_in_child(const struct scribbler *scribbler)
+{
+	HANDLE heap = HeapCreate(0, 0, 0);
+	char *blocks[NR_SCRIBBLED], c;
+	int i;
+
+	for (i = 0; i < NR_SCRIBBLED; i++)
+		blocks[i] = HeapAlloc(heap, 0, 100);
+	for (c = 'a'; c <= 'b'; c++) {
+		if (write(scribbler->ready[1], &c, 1) != 1 ||
+		    read(scribbler->go[0], &c, 1) != 1)
+			_exit(1);
+		if (c == 'a' && scribble_all(scribbler->seed) !=
+		    !(getenv("HEAPDEV_FRONTEND") &&
+		      !strcmp(getenv("HEAPDEV_FRONTEND"), "0")))
+			_exit(2);
+	}
+	alarm(20);	/* a list may have become a ring */
+	use_scribbled(heap, blocks);
+	_exit(0);
+}
+
+static int copy_heap(const struct heapdev_admin_heap *heap, void *arg)
+{
+	*(struct heapdev_admin_heap *)arg = *heap;
+	return 0;
+}
+
+/* The last heap of a process; its serial is 0 if there is none. */
+static struct heapdev_admin_heap heap_of(struct heapdev_admin *admin, pid_t pid)
+{
+	const struct heapdev_admin_filter filter = {
+		.fields = HEAPDEV_ADMIN_BY_PID, .pid = pid,
+	};
+	struct heapdev_admin_heap heap = { .serial = 0 };
+
+	heapdev_admin_list_heaps(admin, &filter, copy_heap, &heap);
+	return heap;
+}
+
+FIXTURE(scribble) {
+	struct heapdev_admin *admin;
+	struct heapdev_admin_heap before, after;
+	struct scribbler scribbler;
+	pid_t pid;
+};
+
+FIXTURE_VARIANT(scribble) {
+	unsigned int seed;
+};
+
+FIXTURE_VARIANT_ADD(scribble, first) {
+	.seed = 1,
+};
+
+FIXTURE_VARIANT_ADD(scribble, second) {
+	.seed = 77,
+};
+
+FIXTURE_VARIANT_ADD(scribble, third) {
+	.seed = 200,
+};
+
+FIXTURE_SETUP(scribble)
+{
+	struct rlimit no_core = { 0, 0 };
+
+	ASSERT_EQ(0, heapdev_admin_open(&self->admin));
+	ASSERT_EQ(0, pipe(self->scribbler.ready));
+	ASSERT_EQ(0, pipe(self->scribbler.go));
+	self->scribbler.seed = variant->seed;
+	self->pid = fork();
+	ASSERT_LE(0, self->pid);
+	if (!self->pid) {
+		setrlimit(RLIMIT_CORE, &no_core);
+		scribble_in_child(&self->scribbler);
+	}
+	close(self->scribbler.ready[1]);
+	close(self->scribbler.go[0]);
+}
+
+FIXTURE_TEARDOWN(scribble)
+{
+	heapdev_admin_close(self->admin);
+}
+
+/* The kernel tells no more than can be true, and nothing is left in the end. */
+TEST_F(scribble, kernel_stays_correct)
+{
+	int status;
+	char c;
+
+	ASSERT_EQ(1, read(self->scribbler.ready[0], &c, 1));
+	self->before = heap_of(self->admin, self->pid);
+	EXPECT_EQ(NR_SCRIBBLED, self->before.nr_blocks);
+	EXPECT_EQ(NR_SCRIBBLED * 100, self->before.allocated_bytes);
+	ASSERT_EQ(1, write(self->scribbler.go[1], &c, 1));
+	ASSERT_EQ(1, read(self->scribbler.ready[0], &c, 1));
+	self->after = heap_of(self->admin, self->pid);
+	EXPECT_EQ(self->before.serial, self->after.serial);
+	EXPECT_EQ(self->before.committed_bytes, self->after.committed_bytes);
+	EXPECT_EQ(self->before.reserved_bytes, self->after.reserved_bytes);
+	EXPECT_GE(self->after.committed_bytes, self->after.allocated_bytes);
+	EXPECT_GE(self->after.committed_bytes / 16, self->after.nr_blocks);
+	ASSERT_EQ(1, write(self->scribbler.go[1], &c, 1));
+	ASSERT_EQ(self->pid, waitpid(self->pid, &status, 0));
+	EXPECT_TRUE(WIFSIGNALED(status) || !WEXITSTATUS(status));
+	EXPECT_EQ(0, heap_of(self->admin, self->pid).serial);
 }
 
 TEST_HARNESS_MAIN

@@ -727,6 +727,50 @@ HEAPDEV_API void HeapdevGraceLeave(void);
 HEAPDEV_API BOOL HeapdevSetPolicy(HANDLE heap, DWORD policy, DWORD window_pages,
 				  SIZE_T idle_bytes);
 
+/* What HeapdevAllocBatch() and HeapdevFreeBatch() take at most. */
+#define HEAPDEV_BATCH_MAX	65536U
+
+typedef struct _HEAPDEV_MEMBER {
+	LPVOID Block;		/* to be freed; or receives the new one, or NULL */
+	SIZE_T Bytes;		/* to be allocated */
+	DWORD Error;		/* receives what a call for this one alone would have
+				 * set, ERROR_SUCCESS if it was done */
+} HEAPDEV_MEMBER;
+
+/**
+ * HeapdevAllocBatch() - allocate many blocks at once
+ * @heap: the heap
+ * @flags: as for HeapAlloc(); no exception is raised
+ * @members: Bytes is read; Block and Error are written
+ * @nr_members: how many, from 1 to HEAPDEV_BATCH_MAX
+ *
+ * One system call does many. What describes the blocks is in the kernel, where the
+ * program cannot reach it, also for the sizes that HeapAlloc() has from its caches.
+ * Otherwise they are blocks as any. Each member has its own result, and what comes
+ * after a bad one is done, too.
+ *
+ * Return: how many were done. If that is not all, the last error is that of the first
+ * which was not; or, with 0 and no member touched, ERROR_INVALID_HANDLE if
+ * @heap is no heap, ERROR_INVALID_PARAMETER if there are no members or too many.
+ */
+HEAPDEV_API SIZE_T HeapdevAllocBatch(HANDLE heap, DWORD flags,
+				     HEAPDEV_MEMBER *members, SIZE_T nr_members);
+
+/**
+ * HeapdevFreeBatch() - free many blocks at once
+ * @heap: the heap
+ * @flags: as for HeapFree()
+ * @members: Block is read, and may be NULL; Error is written
+ * @nr_members: how many, from 1 to HEAPDEV_BATCH_MAX
+ *
+ * Blocks of any origin, in any order. One that stands there twice is freed once, and
+ * the second time refused.
+ *
+ * Return: as HeapdevAllocBatch().
+ */
+HEAPDEV_API SIZE_T HeapdevFreeBatch(HANDLE heap, DWORD flags,
+				    HEAPDEV_MEMBER *members, SIZE_T nr_members);
+
 /**
  * HeapdevReset() - free all blocks of a heap
  * @heap: the heap
