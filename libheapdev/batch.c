@@ -86,6 +86,7 @@ static void alloc_member(struct batch *batch, HEAPDEV_MEMBER *member)
 
 	member->Block = NULL;
 	if (!err && !hd_heap_is_debug(&batch->ref)) {
+		hd_heap_set_used(&batch->ref);
 		queue(batch, member);
 		return;
 	}

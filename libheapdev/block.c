@@ -54,6 +54,7 @@ static int alloc(const struct hd_ref *ref, uint32_t flags, size_t bytes,
 			memset(*block, 0, bytes);
 		return 0;
 	}
+	hd_heap_set_used(ref);
 	err = hd_backend_alloc(ref->id, flags, bytes, block, scopes);
 	if (err && hd_front_make_room(ref, err))
 		err = hd_backend_alloc(ref->id, flags, bytes, block, scopes);

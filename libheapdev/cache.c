@@ -24,6 +24,8 @@
 #define BIN_FIRST_SLOTS		8U
 #define BIN_MAX_BYTES		(128UL << 10)
 #define BIN_MAX_SLOTS		2048U
+/* What a bin of a heap that begins anew is given. */
+#define REFILL_SLOTS		64U
 /* What the bins of a cache may hold together. */
 #define CACHE_MAX_BYTES		(512UL << 10)
 
@@ -224,12 +226,30 @@ void hd_bin_drain(struct hd_front *front, struct hd_bin *bin, size_t count)
 	bin->top -= count;
 }
 
+/* Up to @want slots out of the spans that there are; false if there is none. */
+static bool bin_take(struct hd_front *front, struct hd_bin *bin,
+		     unsigned int class, size_t want)
+{
+	struct hd_span *span;
+	bool any = false;
+
+	while (want) {
+		span = front->partial[class];
+		if (!span)
+			span = hd_span_use_empty(front, class);
+		if (!span)
+			break;
+		want -= hd_span_take_slots(front, bin, span, want);
+		any = true;
+	}
+	return any;
+}
+
 /* Fills an empty bin, at least with one slot. */
 int hd_bin_fill(struct hd_hold *hold, uint64_t id, unsigned int class)
 {
 	struct hd_front *front = hold->front;
 	struct hd_bin *bin = &hold->cache->bins[class];
-	struct hd_span *span;
 	size_t want;
 	int err;
 
@@ -238,21 +258,27 @@ int hd_bin_fill(struct hd_hold *hold, uint64_t id, unsigned int class)
 	if (!bin_room(bin))
 		return -ENOMEM;
 	want = (bin_room(bin) + 1) / 2;
-	while (want) {
-		span = front->partial[class];
-		if (!span)
-			span = hd_span_use_empty(hold, class);
-		if (!span) {
-			if (bin->top != bin->base)
-				return 0;
-			err = hd_span_add(hold, id, class);
-			if (err)
-				return err;
-			continue;
-		}
-		want -= hd_span_take_slots(front, bin, span, want);
+	if (bin_take(front, bin, class, want))
+		return 0;
+	err = hd_span_add(hold, id, class);
+	if (!err)
+		bin_take(front, bin, class, want);
+	return err;
+}
+
+void hd_cache_refill(struct hd_front *front, struct hd_cache *cache)
+{
+	struct hd_bin *bin;
+	unsigned int i;
+	size_t room;
+
+	for (i = 0; i < HD_NR_CLASSES; i++) {
+		bin = &cache->bins[i];
+		bin->top = bin->base;
+		room = bin_room(bin);
+		bin_take(front, bin, i, room < REFILL_SLOTS ? room :
+							      REFILL_SLOTS);
 	}
-	return 0;
 }
 
 /* Caches */
@@ -337,6 +363,18 @@ static void thread_reap(void)
 		thread_forget(cache);
 		hd_cache_recycle(cache);
 	}
+}
+
+/* The mirror of cache_adopt(), for the caller's cache. */
+void hd_cache_disown(struct hd_cache *cache)
+{
+	struct hd_cache **link = &thread_caches;
+
+	while (*link != cache)
+		link = &(*link)->next_of_thread;
+	*link = cache->next_of_thread;
+	thread_forget(cache);
+	cache->owned = false;
 }
 
 /* Gives the calling thread a cache of the heap. Holds the front end alone. */

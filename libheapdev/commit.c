@@ -63,6 +63,8 @@ BOOL HeapdevReset(HANDLE heap, SIZE_T keep_bytes)
 		err = reset_debug(&ref, caller);
 	else
 		err = hd_front_reset_heap(&ref, keep_bytes);
+	if (keep_bytes)
+		hd_heap_set_used(&ref);
 	hd_heap_leave(&ref);
 	return !err || hd_error_fail(hd_error_from_call(err));
 }
@@ -75,6 +77,7 @@ BOOL HeapdevSetPolicy(HANDLE heap, DWORD policy, DWORD window_pages,
 
 	if (!hd_heap_enter(&ref, heap, 0))
 		return hd_error_fail(ERROR_INVALID_HANDLE);
+	hd_heap_set_used(&ref);
 	err = hd_backend_policy(ref.id, policy, window_pages, idle_bytes);
 	hd_heap_leave(&ref);
 	if (err == -EOPNOTSUPP)	/* a value, and not a call that there is not */

@@ -17,6 +17,8 @@
 
 /* Spans that hold no block and are kept: so much, or an eighth of all. */
 #define EMPTY_MIN_BYTES		(128UL << 10)
+/* So much may be in the spans of a heap that is kept for another use. */
+#define KEEP_MAX_BYTES		(512UL << 10)
 /* A fixed heap that is smaller goes without. */
 #define FIXED_MIN_BYTES		(1UL << 20)
 
@@ -64,6 +66,7 @@ bool hd_front_alloc_slow(const struct hd_ref *ref, size_t bytes, void **block,
 {
 	unsigned int class;
 	struct hd_hold hold;
+	bool near;
 
 	if (!enabled || ref->heap->front.off || bytes > HD_FRONT_MAX_BYTES ||
 	    !hd_front_hold_cache(&hold, ref))
@@ -74,7 +77,10 @@ bool hd_front_alloc_slow(const struct hd_ref *ref, size_t bytes, void **block,
 		*block = hd_cache_pop(hold.cache, class, bytes);
 	if (hold.scopes)
 		*scopes = hold.scopes;
+	near = hold.front->near;
 	hd_front_release(&hold);
+	if (near)
+		hd_heap_drop_kept();
 	return *block;
 }
 
@@ -189,8 +195,11 @@ static void drop(const struct hd_ref *ref)
 
 bool hd_front_trim(const struct hd_ref *ref, bool caches)
 {
-	bool any = trim(ref, caches, true);
+	bool any;
 
+	if (caches)
+		hd_heap_drop_kept();
+	any = trim(ref, caches, true);
 	if (caches)
 		drop(ref);
 	return any;
@@ -224,8 +233,10 @@ bool hd_front_make_room(const struct hd_ref *ref, int err)
 	if (err != -ENOSPC && err != -EDQUOT && err != -ENOMEM)
 		return false;
 	search.any = trim(ref, true, true);
-	if (!search.any && err != -ENOSPC)
+	if (!search.any && err != -ENOSPC) {
+		search.any = hd_heap_drop_kept();
 		hd_heap_search(trim_other, &search);
+	}
 	return search.any;
 }
 
@@ -237,9 +248,7 @@ static void forget_spans(struct hd_front *front)
 
 	while (front->spans)
 		hd_span_remove(front, front->spans);
-	front->empty = NULL;
-	front->empty_bytes = 0;
-	memset(front->partial, 0, sizeof(front->partial));
+	hd_span_free_all(front);
 	for (cache = front->caches; cache; cache = cache->next) {
 		for (i = 0; i < HD_NR_CLASSES; i++)
 			cache->bins[i].top = cache->bins[i].base;
@@ -502,6 +511,50 @@ void hd_front_begin_heap(struct hd_heap *heap, SIZE_T max_bytes, bool secret)
 	heap->front.off = secret || (max_bytes && max_bytes < FIXED_MIN_BYTES);
 }
 
+/* Holds nobody off but threads that use the heap although it was destroyed. */
+bool hd_front_keep(struct hd_heap *heap)
+{
+	struct hd_cache *cache, *own = hd_cache_find(heap);
+	struct hd_front *front = &heap->front;
+	bool kept;
+
+	if (!enabled)
+		return false;
+	pthread_mutex_lock(&front->mutex);
+	cache = front->caches;
+	kept = cache && !cache->next && (cache == own || !cache->owned) &&
+	       !front->near && front->span_bytes <= KEEP_MAX_BYTES;
+	if (kept) {
+		hd_front_close_locked(front, own);
+		kept = hd_cache_key(cache) == HD_KEY_CLOSED;
+	}
+	if (kept) {
+		if (own)
+			hd_cache_disown(own);
+		cache->counters.nr_blocks = 0;
+		cache->counters.allocated_bytes = 0;
+		hd_span_free_all(front);
+		hd_cache_refill(front, cache);
+		front->locked = false;
+		front->nr_closers = 1;
+	}
+	pthread_mutex_unlock(&front->mutex);
+	return kept;
+}
+
+bool hd_front_revive(struct hd_heap *heap)
+{
+	struct hd_front *front = &heap->front;
+	bool alive;
+
+	pthread_mutex_lock(&front->mutex);
+	alive = !is_dead(front);
+	if (alive)
+		hd_front_open_locked(front);
+	pthread_mutex_unlock(&front->mutex);
+	return alive;
+}
+
 static void front_clear(struct hd_front *front)
 {
 	struct hd_cache *cache, *next;
@@ -517,9 +570,7 @@ static void front_clear(struct hd_front *front)
 			hd_cache_recycle(cache);
 	}
 	front->caches = NULL;
-	front->empty = NULL;
-	memset(front->partial, 0, sizeof(front->partial));
-	front->empty_bytes = 0;
+	hd_span_free_all(front);
 	front->nr_closers = 0;
 	front->locked = false;
 	front->shared = false;

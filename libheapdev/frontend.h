@@ -167,9 +167,12 @@ int hd_span_add(struct hd_hold *hold, uint64_t id, unsigned int class);
 /* Takes a span without a block out, that is on no list. */
 void hd_span_remove(struct hd_front *front, struct hd_span *span);
 /* Makes an empty span one that is used again. */
-struct hd_span *hd_span_use_empty(struct hd_hold *hold, unsigned int class);
-/* Gives the spans on the empty list back until @keep_bytes are left. */
+struct hd_span *hd_span_use_empty(struct hd_front *front, unsigned int class);
+/* Whatever they were, no slot is a block or in a cache any more. */
+void hd_span_free_all(struct hd_front *front);
+/* Takes the memory of pages that no block reaches into. */
 void hd_span_drop(const struct hd_front *front, uint64_t id);
+/* Gives empty spans back until @keep_bytes are left. */
 bool hd_span_give_empty(struct hd_front *front, uint64_t id, size_t keep_bytes);
 /* Puts a slot back into its span. */
 void hd_span_put_slot(struct hd_front *front, const struct hd_slot *slot);
@@ -202,6 +205,10 @@ void *hd_cache_pop(struct hd_cache *cache, unsigned int class, size_t bytes);
 /* A free slot into a cache, or if that is full into its span. */
 void hd_cache_push(struct hd_front *front, struct hd_cache *cache,
 		   unsigned int class, const struct hd_slot *slot);
+/* Begins anew, with bins as full as the spans there are can make them. */
+void hd_cache_refill(struct hd_front *front, struct hd_cache *cache);
+/* Takes the caller's cache away from it; another thread may have it then. */
+void hd_cache_disown(struct hd_cache *cache);
 /* A cache that lost its heap; what it held went with that. */
 void hd_cache_recycle(struct hd_cache *cache);
 void hd_cache_fork_child(void);

@@ -10,8 +10,9 @@
  *
  * Whether a handle is a heap is decided by the object's id alone. It is set when
  * everything else about the heap is, and whoever sets it to 0 owns the right
- * to destroy the heap in the kernel. The id that a call found when it began is
- * the one it uses to the end; the kernel refuses it when that heap is gone.
+ * to destroy the heap in the kernel, or to keep it for another use. The id that a
+ * call found when it began is the one it uses to the end; the kernel refuses it when
+ * that heap is gone.
  */
 #include <errno.h>
 #include <sys/mman.h>
@@ -161,6 +162,42 @@ static void list_del_locked(struct hd_heap *heap)
 		last_heap = heap->prev;
 }
 
+/*
+ * The list of kept heaps
+ *
+ * One that was destroyed, and that the front end alone has used, is kept for the next
+ * that the program makes of its kind. To the program it is gone: its id is 0.
+ */
+
+#define MAX_KEPT	8
+/* It stays committed as long as the heap is kept. */
+#define KEEP_MAX_INITIAL_BYTES	(512U << 10)
+
+static struct hd_heap *kept[MAX_KEPT];	/* the oldest first (registry_mutex) */
+static _Atomic unsigned int nr_kept;	/* (registry_mutex to change it) */
+
+static struct hd_heap *take_kept_locked(unsigned int i)
+{
+	struct hd_heap *heap = kept[i];
+
+	for (nr_kept--; i < nr_kept; i++)
+		kept[i] = kept[i + 1];
+	return heap;
+}
+
+/* Takes it out of those that are kept. */
+static uint64_t forget_kept_locked(struct hd_heap *heap)
+{
+	uint64_t id = heap->kept_id;
+	unsigned int i;
+
+	for (i = 0; i < nr_kept; i++)
+		if (kept[i] == heap)
+			take_kept_locked(i);
+	heap->kept_id = 0;
+	return id;
+}
+
 /* Publishing and retiring */
 
 /* What a program wants of a new heap. */
@@ -171,6 +208,11 @@ struct wish {
 	const HEAPDEV_OPTIONS *options;		/* or NULL */
 	const struct hd_settings *settings;
 };
+
+static bool is_plain(const struct wish *wish)
+{
+	return !wish->options && !hd_settings_are_set(wish->settings);
+}
 
 /* Make the heap a debug heap, or not. */
 static int set_debug_locked(struct hd_heap *heap, const struct wish *wish)
@@ -197,6 +239,11 @@ static int publish_locked(struct hd_heap *heap, uint64_t id,
 		return err;
 	atomic_store_explicit(&heap->flags, wish->flags, memory_order_relaxed);
 	atomic_store_explicit(&heap->compatibility, 0, memory_order_relaxed);
+	atomic_store_explicit(&heap->plain, is_plain(wish) &&
+			      wish->initial_bytes <= KEEP_MAX_INITIAL_BYTES,
+			      memory_order_relaxed);
+	heap->initial_bytes = wish->initial_bytes;
+	heap->max_bytes = wish->max_bytes;
 	heap->soft_callback = NULL;
 	hd_front_begin_heap(heap, wish->max_bytes, wish->options &&
 			    wish->options->Flags & HEAPDEV_CREATE_SECRET);
@@ -223,10 +270,12 @@ static int publish(HANDLE handle, uint64_t id, const struct wish *wish,
 	heap = get_object_locked(handle);
 	if (heap) {
 		*buried = atomic_exchange(&heap->id, 0);
-		if (*buried) {
+		if (*buried)
 			list_del_locked(heap);
+		else
+			*buried = forget_kept_locked(heap);
+		if (*buried)
 			hd_front_end_heap(heap);
-		}
 		err = publish_locked(heap, id, wish);
 	}
 	pthread_mutex_unlock(&registry_mutex);
@@ -244,6 +293,79 @@ static bool retire(struct hd_heap *heap, uint64_t id)
 		list_del_locked(heap);
 	pthread_mutex_unlock(&registry_mutex);
 	return mine;
+}
+
+/* Kept heaps */
+
+/* Destroys the oldest unless there are no more than @nr. */
+static bool drop_oldest(unsigned int nr)
+{
+	struct hd_heap *heap = NULL;
+	uint64_t id;
+
+	pthread_mutex_lock(&registry_mutex);
+	if (nr_kept > nr) {
+		heap = kept[0];
+		id = forget_kept_locked(heap);
+		hd_front_end_heap(heap);
+	}
+	pthread_mutex_unlock(&registry_mutex);
+	if (heap)
+		hd_backend_destroy(id);
+	return heap;
+}
+
+bool hd_heap_drop_kept(void)
+{
+	bool any = false;
+
+	while (atomic_load_explicit(&nr_kept, memory_order_relaxed) &&
+	       drop_oldest(0))
+		any = true;
+	return any;
+}
+
+/* Keeps a heap that was retired; false if it is to be destroyed. */
+static bool keep(struct hd_heap *heap, uint64_t id)
+{
+	if (!atomic_load_explicit(&heap->plain, memory_order_relaxed) ||
+	    !hd_front_keep(heap))
+		return false;
+	drop_oldest(MAX_KEPT - 1);
+	pthread_mutex_lock(&registry_mutex);
+	if (nr_kept < MAX_KEPT) {
+		heap->kept_id = id;
+		kept[nr_kept++] = heap;
+		id = 0;
+	}
+	pthread_mutex_unlock(&registry_mutex);
+	return !id;
+}
+
+static bool is_of_kind(const struct hd_heap *heap, const struct wish *wish)
+{
+	return atomic_load_explicit(&heap->flags, memory_order_relaxed) ==
+	       wish->flags && heap->initial_bytes == wish->initial_bytes &&
+	       heap->max_bytes == wish->max_bytes;
+}
+
+/* The youngest that is kept and of the kind, which is a heap again then. */
+static HANDLE revive(const struct wish *wish)
+{
+	struct hd_heap *heap = NULL;
+	unsigned int i;
+
+	if (!atomic_load_explicit(&nr_kept, memory_order_relaxed) ||
+	    !is_plain(wish))
+		return NULL;
+	pthread_mutex_lock(&registry_mutex);
+	for (i = nr_kept; i-- && !heap;)
+		if (is_of_kind(kept[i], wish) && hd_front_revive(kept[i]))
+			heap = kept[i];
+	if (heap)
+		publish_locked(heap, forget_kept_locked(heap), wish);
+	pthread_mutex_unlock(&registry_mutex);
+	return heap ? heap->handle : NULL;
 }
 
 /* Calls on a heap */
@@ -339,6 +461,11 @@ static int create_in_kernel(const struct wish *wish, uint64_t *id,
 				 wish->options, id, handle);
 }
 
+static bool is_for_want_of_room(int err)
+{
+	return err && hd_error_from_call(err) == ERROR_NOT_ENOUGH_MEMORY;
+}
+
 static int create(struct wish *wish, HANDLE *handle)
 {
 	uint64_t id, buried = 0;
@@ -349,7 +476,12 @@ static int create(struct wish *wish, HANDLE *handle)
 		wish->flags |= HEAP_GROWABLE;
 	else if (wish->initial_bytes > wish->max_bytes)
 		wish->initial_bytes = wish->max_bytes;
+	*handle = revive(wish);
+	if (*handle)
+		return 0;
 	err = create_in_kernel(wish, &id, handle);
+	if (is_for_want_of_room(err) && hd_heap_drop_kept())
+		err = create_in_kernel(wish, &id, handle);
 	if (err)
 		return err;
 	err = publish(*handle, id, wish, &buried);
@@ -462,7 +594,7 @@ BOOL WINAPI HeapDestroy(HANDLE hHeap)
 		return hd_error_fail(ERROR_INVALID_HANDLE);
 	}
 	mine = retire(ref.heap, ref.id);
-	if (mine) {
+	if (mine && !keep(ref.heap, ref.id)) {
 		hd_front_end_heap(ref.heap);
 		err = hd_backend_destroy(ref.id);
 	}
@@ -547,12 +679,14 @@ void hd_heap_fork_child(void)
 	/* Of heaps that are being made or destroyed, too: only the locks. */
 	for (heap = atomic_load(&first_object); heap; heap = heap->next_object) {
 		atomic_store_explicit(&heap->id, 0, memory_order_relaxed);
+		heap->kept_id = 0;
 		hd_lock_reset(&heap->lock);
 		hd_lock_reset(&heap->debug_lock);
 		hd_front_reset(&heap->front);
 	}
 	first_heap = NULL;
 	last_heap = NULL;
+	nr_kept = 0;
 	atomic_store(&process_heap, NULL);
 	hd_heap_fork_parent();
 }

@@ -206,7 +206,7 @@ struct hd_front {
 	bool near;			/* a limit is */
 	unsigned int nr_closers;
 	struct hd_span *spans;		/* all */
-	struct hd_span *empty;		/* without a block */
+	struct hd_span *empty[HD_NR_FRONT_CLASSES];	/* without a block */
 	struct hd_span *partial[HD_NR_FRONT_CLASSES];	/* with a free slot */
 	size_t class_bytes[HD_NR_FRONT_CLASSES];
 	size_t span_bytes;
@@ -225,6 +225,10 @@ struct hd_heap {
 	_Atomic uint64_t id;		/* the kernel's; 0: no heap here */
 	_Atomic DWORD flags;		/* of creation; constant while id is */
 	_Atomic ULONG compatibility;	/* HeapCompatibilityInformation */
+	_Atomic bool plain;		/* only the front end has used it so far */
+	uint64_t kept_id;		/* the kernel's, of one that is kept; else 0
+					 * (registry_mutex) */
+	SIZE_T initial_bytes, max_bytes;	/* of creation; as @flags */
 	struct hd_debug *_Atomic debug;	/* NULL: no debug heap; as @flags */
 	struct hd_debug *debug_memory;	/* for the next one (registry_mutex) */
 	HANDLE handle;			/* (constant) */
@@ -271,6 +275,15 @@ bool hd_heap_enter(struct hd_ref *ref, HANDLE handle, DWORD flags);
  */
 void hd_heap_leave(struct hd_ref *ref);
 
+/* It has become more than spans, so when it ends it is destroyed. */
+static inline void hd_heap_set_used(const struct hd_ref *ref)
+{
+	atomic_store_explicit(&ref->heap->plain, false, memory_order_relaxed);
+}
+
+/* Destroys the heaps that are kept. Returns true if there were any. */
+bool hd_heap_drop_kept(void);
+
 /* May a heap have a front end at all? Before it is published. */
 void hd_front_begin_heap(struct hd_heap *heap, SIZE_T max_bytes, bool secret);
 
@@ -291,7 +304,8 @@ bool hd_front_resize(const struct hd_ref *ref, void *block, size_t old_bytes,
  * hd_front_trim() - give empty spans back
  * @ref: the heap
  * @caches: all of them, and first what the caches hold, then the memory of pages
- *	of other spans that hold nothing; otherwise those that are too many
+ *	of other spans that hold nothing, and heaps that are kept; otherwise those
+ *	that are too many
  *
  * Return: true if there were any empty spans.
  */
@@ -320,6 +334,19 @@ bool hd_front_is_sound(const struct hd_ref *ref);
 
 /* Does a block of the heap's front end start here? Any context, without a lock. */
 bool hd_front_has_block(const struct hd_heap *heap, const void *address);
+
+/**
+ * hd_front_keep() - empty the front end of a heap that may begin anew
+ * @heap: has ended for the program, and not for the kernel
+ *
+ * Its spans and its cache stay, closed.
+ *
+ * Return: false if it is not worth it: it has no cache, or those of several threads,
+ * or much memory, or a limit is near.
+ */
+bool hd_front_keep(struct hd_heap *heap);
+/* Opens it again; false if the heap is dead. */
+bool hd_front_revive(struct hd_heap *heap);
 
 /* From now on all calls come to the heap's lock, which the caller holds. */
 void hd_front_close(const struct hd_ref *ref);

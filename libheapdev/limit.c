@@ -74,6 +74,8 @@ static int limit_call(HANDLE handle, uint32_t flags, HEAPDEV_LIMITS *limits)
 	}
 	if (!hd_heap_enter(&ref, handle, 0))
 		return -ENXIO;
+	if (flags)
+		hd_heap_set_used(&ref);
 	err = hd_backend_limit(ref.id, flags, limits);
 	hd_heap_leave(&ref);
 	return err;
@@ -110,6 +112,7 @@ BOOL HeapdevInjectFailures(HANDLE heap, SIZE_T nth, DWORD rate_ppm, SIZE_T seed)
 
 	if (!hd_heap_enter(&ref, heap, 0))
 		return hd_error_fail(ERROR_INVALID_HANDLE);
+	hd_heap_set_used(&ref);
 	err = hd_backend_inject(ref.id, nth, rate_ppm, seed);
 	hd_heap_leave(&ref);
 	return !err || hd_error_fail(hd_error_from_call(err));

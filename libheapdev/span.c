@@ -6,6 +6,7 @@
  * caller holds the front end.
  */
 #include <errno.h>
+#include <string.h>
 
 #include "frontend.h"
 
@@ -85,13 +86,23 @@ static size_t span_meta_bytes(uint32_t nr_slots)
 	return span_free_offset(nr_slots) + span_words(nr_slots) * 8;
 }
 
+static void span_free_all(struct hd_span *span)
+{
+	uint32_t i;
+
+	for (i = 0; i < span->nr_slots / 64; i++)
+		span->free[i] = UINT64_MAX;
+	if (span->nr_slots % 64)
+		span->free[i] = (1ULL << span->nr_slots % 64) - 1;
+	span->nr_free = span->nr_slots;
+}
+
 static struct hd_span *span_describe(struct hd_heap *heap, unsigned int class,
 				     uintptr_t base, size_t bytes)
 {
 	uint32_t slot_bytes = hd_classes[class].slot_bytes;
 	uint32_t nr_slots = bytes / slot_bytes;
 	struct hd_span *span = hd_arena_alloc(span_meta_bytes(nr_slots));
-	uint32_t i;
 
 	if (!span)
 		return NULL;
@@ -103,12 +114,8 @@ static struct hd_span *span_describe(struct hd_heap *heap, unsigned int class,
 	span->slot_bytes = slot_bytes;
 	span->magic = UINT64_MAX / slot_bytes + 1;
 	span->nr_slots = nr_slots;
-	span->nr_free = nr_slots;
 	span->free = (void *)((char *)span + span_free_offset(nr_slots));
-	for (i = 0; i < nr_slots / 64; i++)
-		span->free[i] = UINT64_MAX;
-	if (nr_slots % 64)
-		span->free[i] = (1ULL << nr_slots % 64) - 1;
+	span_free_all(span);
 	return span;
 }
 
@@ -182,25 +189,39 @@ int hd_span_add(struct hd_hold *hold, uint64_t id, unsigned int class)
 	return err;
 }
 
-/* Gives the spans on the empty list back until @keep_bytes are left. */
+static void empty_add(struct hd_front *front, struct hd_span *span)
+{
+	list_add(&front->empty[span->class], span);
+	front->empty_bytes += span->bytes;
+}
+
+static void empty_del(struct hd_front *front, struct hd_span *span)
+{
+	list_del(&front->empty[span->class], span);
+	front->empty_bytes -= span->bytes;
+}
+
+/* Gives empty spans back until @keep_bytes are left. */
 bool hd_span_give_empty(struct hd_front *front, uint64_t id, size_t keep_bytes)
 {
+	unsigned int nr = 0, class = HD_NR_CLASSES;
 	uintptr_t bases[HD_BATCH_ENTRIES];
 	struct hd_span *span;
-	unsigned int nr = 0;
 	bool any = false;
 
-	while (front->empty && front->empty_bytes > keep_bytes) {
-		span = front->empty;
-		list_del(&front->empty, span);
-		front->empty_bytes -= span->bytes;
-		bases[nr++] = span->base;
-		hd_span_remove(front, span);
-		if (nr == HD_BATCH_ENTRIES) {
+	/* Large ones first: there is more to be had for a call. */
+	while (class--) {
+		while ((span = front->empty[class]) &&
+		       front->empty_bytes > keep_bytes) {
+			empty_del(front, span);
+			bases[nr++] = span->base;
+			hd_span_remove(front, span);
+			any = true;
+			if (nr < HD_BATCH_ENTRIES)
+				continue;
 			hd_backend_give(id, bases, nr);
 			nr = 0;
 		}
-		any = true;
 	}
 	if (nr)
 		hd_backend_give(id, bases, nr);
@@ -282,8 +303,7 @@ void hd_span_put_slot(struct hd_front *front, const struct hd_slot *slot)
 		list_add(&front->partial[span->class], span);
 	if (span->nr_free == span->nr_slots) {
 		list_del(&front->partial[span->class], span);
-		list_add(&front->empty, span);
-		front->empty_bytes += span->bytes;
+		empty_add(front, span);
 	}
 }
 
@@ -291,45 +311,56 @@ void hd_span_put_slot(struct hd_front *front, const struct hd_slot *slot)
 size_t hd_span_take_slots(struct hd_front *front, struct hd_bin *bin,
 			  struct hd_span *span, size_t want)
 {
-	struct hd_slot *first = bin->top + 1, *last, swap;
-	size_t word, i, taken = 0;
+	size_t taken = want < span->nr_free ? want : span->nr_free, i;
+	struct hd_slot *slot = bin->top + taken;
+	uint64_t *free = span->free, bits;
 
-	for (word = 0; taken < want && word < span_words(span->nr_slots); word++) {
-		while (span->free[word] && taken < want) {
-			i = word * 64 + __builtin_ctzl(span->free[word]);
-			span->free[word] &= span->free[word] - 1;
-			first[taken].block =
-				(void *)(span->base + i * span->slot_bytes);
-			first[taken++].state = &span->states[i];
+	for (bits = *free; slot > bin->top; bits &= bits - 1) {
+		while (!bits) {
+			*free++ = 0;
+			bits = *free;
 		}
+		i = (free - span->free) * 64 + __builtin_ctzl(bits);
+		slot->block = (void *)(span->base + i * span->slot_bytes);
+		slot->state = &span->states[i];
+		slot--;
 	}
+	*free = bits;
 	bin->top += taken;
 	span->nr_free -= taken;
 	if (!span->nr_free)
 		list_del(&front->partial[span->class], span);
-	for (last = bin->top; first < last; first++, last--) {
-		swap = *first;
-		*first = *last;
-		*last = swap;
-	}
 	return taken;
 }
 
 /* Makes an empty span one that is used again. */
-struct hd_span *hd_span_use_empty(struct hd_hold *hold, unsigned int class)
+struct hd_span *hd_span_use_empty(struct hd_front *front, unsigned int class)
 {
-	struct hd_front *front = hold->front;
+	struct hd_span *span = front->empty[class];
+
+	if (span) {
+		empty_del(front, span);
+		list_add(&front->partial[class], span);
+	}
+	return span;
+}
+
+/* Whatever they were, no slot is a block or in a cache any more. */
+void hd_span_free_all(struct hd_front *front)
+{
 	struct hd_span *span;
 
-	for (span = front->empty; span; span = span->next) {
-		if (span->class != class)
-			continue;
-		list_del(&front->empty, span);
-		front->empty_bytes -= span->bytes;
-		list_add(&front->partial[class], span);
-		return span;
+	memset(front->partial, 0, sizeof(front->partial));
+	memset(front->empty, 0, sizeof(front->empty));
+	front->empty_bytes = 0;
+	for (span = front->spans; span; span = span->next_all) {
+		if (span->nr_free < span->nr_slots) {
+			memset(span->states, 0,
+			       span->nr_slots * sizeof(*span->states));
+			span_free_all(span);
+		}
+		empty_add(front, span);
 	}
-	return NULL;
 }
 
 void hd_span_init(void)

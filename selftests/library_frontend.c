@@ -742,9 +742,8 @@ static void scribble_in_child(const struct scribbler *scribbler)
 		if (write(scribbler->ready[1], &c, 1) != 1 ||
 		    read(scribbler->go[0], &c, 1) != 1)
 			_exit(1);
-		if (c == 'a' && scribble_all(scribbler->seed) !=
-		    !(getenv("HEAPDEV_FRONTEND") &&
-		      !strcmp(getenv("HEAPDEV_FRONTEND"), "0")))
+		if (c == 'a' &&
+		    scribble_all(scribbler->seed) != front_end_is_on())
 			_exit(2);
 	}
 	alarm(20);	/* a list may have become a ring */

@@ -103,6 +103,14 @@ static inline HEAP_SUMMARY summary_of(HANDLE heap)
 	return summary;
 }
 
+/* Does the library serve small blocks itself? */
+static inline bool front_end_is_on(void)
+{
+	const char *value = getenv("HEAPDEV_FRONTEND");
+
+	return !value || strcmp(value, "0");
+}
+
 /* How a child process ended and what it wrote to standard error. */
 struct outcome {
 	int status;
