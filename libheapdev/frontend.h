@@ -247,6 +247,7 @@ static inline bool hd_cache_has_key(const struct hd_cache *cache, HANDLE handle)
 	return __atomic_load_n(&cache->counters.key, __ATOMIC_ACQUIRE) ==
 	       (uintptr_t)handle;
 #else
+	/* cppcheck-suppress [nullPointerRedundantCheck, ctunullpointer] */
 	return cache->counters.key == (uintptr_t)handle;
 #endif
 }
@@ -262,11 +263,10 @@ static inline struct hd_cache *hd_front_begin(HANDLE handle)
 
 	atomic_store_explicit(&cache->busy, 1, memory_order_relaxed);
 	atomic_signal_fence(memory_order_seq_cst);
-	/* cppcheck-suppress nullPointerRedundantCheck */
 	if (hd_likely(hd_cache_has_key(cache, handle))) {
 		if (!cache)	/* which the compiler cannot know */
 			__builtin_unreachable();
-		/* Pairs with open_locked(): nothing is read before the key. */
+		/* Pairs with hd_front_open_locked(): nothing is read before the key. */
 		atomic_signal_fence(memory_order_acquire);
 		return cache;
 	}

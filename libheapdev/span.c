@@ -296,8 +296,11 @@ void hd_span_drop(const struct hd_front *front, uint64_t id)
 void hd_span_put_slot(struct hd_front *front, const struct hd_slot *slot)
 {
 	struct hd_span *span = hd_front_span(slot->block);
-	size_t i = slot->state - span->states;
+	size_t i;
 
+	if (!span)	/* only if somebody has written to what is not his */
+		return;
+	i = slot->state - span->states;
 	span->free[i / 64] |= 1ULL << i % 64;
 	if (!span->nr_free++)
 		list_add(&front->partial[span->class], span);
