@@ -200,7 +200,7 @@ struct hd_cache;
 struct hd_front {
 	pthread_mutex_t mutex;
 	struct hd_cache *caches;
-	bool off;			/* not for this heap; as its flags */
+	_Atomic bool off;		/* not for this heap; as its flags */
 	bool shared;			/* more than one thread has used it */
 	bool locked;			/* closed by hd_front_close(); (lock) */
 	bool near;			/* a limit is */
