@@ -181,6 +181,55 @@ LPVOID WINAPI HeapAlloc(HANDLE hHeap, DWORD dwFlags, SIZE_T dwBytes)
 	return block;
 }
 
+static __attribute__((__noinline__)) BOOL free_slow(HANDLE heap, DWORD flags,
+						    void *block, void *caller)
+{
+	struct hd_ref ref;
+	int err = 0;
+
+	if (!block || (hd_front_aim(heap, block) && hd_front_free(heap, block)))
+		return TRUE;
+	if (!enter(&ref, "HeapFree", heap, flags))
+		return hd_error_fail(ERROR_INVALID_HANDLE);
+	if (hd_heap_is_debug(&ref))
+		err = hd_debug_free(&ref, block, caller);
+	else if (!hd_front_free_slow(&ref, block))
+		err = hd_backend_free(ref.id, block);
+	hd_heap_leave(&ref);
+	if (err)
+		return hd_error_fail(block_error(err, "HeapFree", heap, block));
+	return TRUE;
+}
+
+BOOL WINAPI HeapFree(HANDLE hHeap, DWORD dwFlags, LPVOID lpMem)
+{
+	if (hd_likely(hd_front_free(hHeap, lpMem)))
+		return TRUE;
+	return free_slow(hHeap, dwFlags, lpMem, __builtin_return_address(0));
+}
+
+/* What needs no lock; NULL if it takes more than that, and nothing is done. */
+static void *realloc_in_cache(HANDLE heap, DWORD flags, void *block, size_t bytes,
+			      void *caller)
+{
+	size_t old_bytes;
+	enum hd_fit fit;
+	void *moved;
+
+	fit = hd_front_fit(heap, block, bytes, &old_bytes);
+	if (fit == HD_FIT_UNKNOWN && hd_front_aim(heap, block))
+		fit = hd_front_fit(heap, block, bytes, &old_bytes);
+	if (fit != HD_FIT_MOVES)
+		return fit == HD_FIT_DONE ? block : NULL;
+	moved = hd_front_alloc(heap, bytes);
+	if (!moved)
+		return NULL;
+	memcpy(moved, block, old_bytes);
+	if (!hd_front_free(heap, block))
+		free_slow(heap, flags, block, caller);
+	return moved;
+}
+
 LPVOID WINAPI HeapReAlloc(HANDLE hHeap, DWORD dwFlags, LPVOID lpMem,
 			  SIZE_T dwBytes)
 {
@@ -193,6 +242,13 @@ LPVOID WINAPI HeapReAlloc(HANDLE hHeap, DWORD dwFlags, LPVOID lpMem,
 	if (!lpMem) {
 		SetLastError(NO_ERROR);
 		return NULL;
+	}
+	if (!(dwFlags & (HEAP_ZERO_MEMORY | HEAP_REALLOC_IN_PLACE_ONLY))) {
+		block = realloc_in_cache(hHeap, dwFlags, lpMem, dwBytes,
+					 __builtin_return_address(0));
+		if (block)
+			return block;
+		block = lpMem;
 	}
 	if (!enter(&ref, __func__, hHeap, dwFlags))
 		return fail(dwFlags, ERROR_INVALID_HANDLE, dwBytes,
@@ -219,33 +275,6 @@ LPVOID WINAPI HeapReAlloc(HANDLE hHeap, DWORD dwFlags, LPVOID lpMem,
 	if (notice.scopes)
 		hd_limit_tell(hHeap, &notice);
 	return block;
-}
-
-static __attribute__((__noinline__)) BOOL free_slow(HANDLE heap, DWORD flags,
-						    void *block, void *caller)
-{
-	struct hd_ref ref;
-	int err = 0;
-
-	if (!block || (hd_front_aim(heap, block) && hd_front_free(heap, block)))
-		return TRUE;
-	if (!enter(&ref, "HeapFree", heap, flags))
-		return hd_error_fail(ERROR_INVALID_HANDLE);
-	if (hd_heap_is_debug(&ref))
-		err = hd_debug_free(&ref, block, caller);
-	else if (!hd_front_free_slow(&ref, block))
-		err = hd_backend_free(ref.id, block);
-	hd_heap_leave(&ref);
-	if (err)
-		return hd_error_fail(block_error(err, "HeapFree", heap, block));
-	return TRUE;
-}
-
-BOOL WINAPI HeapFree(HANDLE hHeap, DWORD dwFlags, LPVOID lpMem)
-{
-	if (hd_likely(hd_front_free(hHeap, lpMem)))
-		return TRUE;
-	return free_slow(hHeap, dwFlags, lpMem, __builtin_return_address(0));
 }
 
 SIZE_T WINAPI HeapSize(HANDLE hHeap, DWORD dwFlags, LPCVOID lpMem)

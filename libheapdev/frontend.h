@@ -408,4 +408,53 @@ out_end:
 	return false;
 }
 
+/* What a block of the front end needs to have another size. */
+enum hd_fit {
+	HD_FIT_UNKNOWN,		/* it is none, or this takes more */
+	HD_FIT_DONE,		/* nothing: it has it now */
+	HD_FIT_MOVES,		/* a larger slot */
+};
+
+/**
+ * hd_front_fit() - resize a block in its slot
+ * @handle: any value
+ * @block: any value
+ * @bytes: the new requested size
+ * @old_bytes: receives the old one unless that is unknown
+ */
+static inline enum hd_fit hd_front_fit(HANDLE handle, const void *block,
+				       size_t bytes, size_t *old_bytes)
+{
+	struct hd_cache *cache = hd_front_begin(handle);
+	enum hd_fit fit = HD_FIT_UNKNOWN;
+	_Atomic uint16_t *state = NULL;
+	struct hd_span *span;
+	uint16_t old = 0;
+
+	if (!cache)
+		return fit;
+	if ((uintptr_t)block >> (HD_MAP_SHIFT + HD_MAP_LEAF_BITS) ==
+	    cache->leaf_index) {
+		span = hd_front_span(block);
+		if (span && span->handle == handle)
+			state = hd_span_state(span, block);
+	}
+	if (state)
+		old = atomic_load_explicit(state, memory_order_relaxed);
+	if (old) {
+		*old_bytes = old - 1;
+		fit = bytes > span->slot_bytes ? HD_FIT_MOVES : HD_FIT_DONE;
+	}
+	/* If another thread frees it right now, it is not resized. */
+	if (fit == HD_FIT_DONE &&
+	    !atomic_compare_exchange_strong_explicit(state, &old, bytes + 1,
+						     memory_order_acq_rel,
+						     memory_order_relaxed))
+		fit = HD_FIT_UNKNOWN;
+	if (fit == HD_FIT_DONE)
+		cache->counters.allocated_bytes += bytes - *old_bytes;
+	hd_front_end(cache);
+	return fit;
+}
+
 #endif /* LIBHEAPDEV_FRONTEND_H */
