@@ -141,7 +141,7 @@ TEST_F(debug, new_block_zero)
 /* Resizing */
 
 /* From every size to every other: contents, new bytes and the tail. */
-TEST_F(debug, realloc)
+TEST_F_TIMEOUT(debug, realloc, 120)
 {
 	SIZE_T old, new, kept;
 	unsigned int i, j;
