@@ -233,21 +233,20 @@ static void ph_pool_join_charges(struct page *page, unsigned int nr)
 #endif
 
 /*
- * Undoes split_page(). Fails if somebody else holds one of the pages; who looks for a
- * page by its number (memory failure, say) gets none of those that have no reference any
- * more. If he takes one to the first page before that is given back, __free_pages() frees
- * the others, and what these were charged stays with the memory cgroup: as with every
- * block that is no compound page.
+ * Undoes split_page(). Fails if somebody else holds one of the pages. Who looks for a
+ * page by its number, or finds it in a page table that is stale, gets none that is
+ * frozen. So the first page is frozen as well until the very end: if somebody takes a
+ * reference to it after that, __free_pages() frees the others, and what these were
+ * charged stays with the memory cgroup.
  */
 static bool ph_pool_join(struct page **pages, unsigned int nr)
 {
 	struct page *page = pages[0];
 	unsigned int i;
 
-	if (page_ref_count(page) != 1 || PageHWPoison(page) ||
-	    page_zone(page) != page_zone(pages[nr - 1]))
+	if (page_zone(page) != page_zone(pages[nr - 1]))
 		return false;
-	for (i = 1; i < nr; i++) {
+	for (i = 0; i < nr; i++) {
 		if (pages[i] != page + i || PageHWPoison(page + i) ||
 		    !ph_pool_shares_charge(page, page + i) ||
 		    !page_ref_freeze(page + i, 1))
@@ -255,9 +254,10 @@ static bool ph_pool_join(struct page **pages, unsigned int nr)
 	}
 	if (i == nr) {
 		ph_pool_join_charges(page, nr);
+		page_ref_unfreeze(page, 1);
 		return true;
 	}
-	while (--i)
+	while (i--)
 		page_ref_unfreeze(page + i, 1);
 	return false;
 }
