@@ -17,7 +17,7 @@
 #define ARENA_BYTES		(4UL << 20)
 #define ARENA_UNIT		64UL
 #define ARENA_MAX_UNITS		1024
-/* Of the table; each covers 256 MiB. */
+/* Of the table; each covers 1 GiB, so that a heap is mostly in one. */
 #define MAX_LEAVES		16384
 
 struct unused {
@@ -33,7 +33,10 @@ static struct unused *arena_unused[ARENA_MAX_UNITS + 1];
 static uint32_t leaves[MAX_LEAVES];
 static unsigned int nr_leaves;
 
-/* A mapping with a page on either side that nobody can touch. */
+/*
+ * A mapping with a page on either side that nobody can touch, and without huge pages:
+ * most of a leaf is never used, and where counters are the kernel refuses them.
+ */
 static void *map_guarded(size_t bytes)
 {
 	int saved = errno;
@@ -45,6 +48,8 @@ static void *map_guarded(size_t bytes)
 		munmap(mem, bytes + 2 * hd_page_bytes);
 		mem = MAP_FAILED;
 	}
+	if (mem != MAP_FAILED)
+		madvise(mem + hd_page_bytes, bytes, MADV_NOHUGEPAGE);
 	errno = saved;
 	return mem == MAP_FAILED ? NULL : mem + hd_page_bytes;
 }
@@ -58,7 +63,6 @@ static void *arena_alloc_locked(size_t units)
 {
 	struct unused *unused = arena_unused[units];
 	char *mem;
-	int saved;
 
 	if (unused) {
 		arena_unused[units] = unused->next;
@@ -69,10 +73,6 @@ static void *arena_alloc_locked(size_t units)
 		mem = map_guarded(ARENA_BYTES);
 		if (!mem)
 			return NULL;
-		/* The kernel pins pages of it, and refuses huge ones. */
-		saved = errno;
-		madvise(mem, ARENA_BYTES, MADV_NOHUGEPAGE);
-		errno = saved;
 		arena = mem;
 		arena_end = mem + ARENA_BYTES;
 	}
@@ -127,12 +127,13 @@ bool hd_map_reserve(uintptr_t addr)
 
 void hd_map_set(uintptr_t addr, size_t bytes, struct hd_span *span)
 {
+	uintptr_t page = addr >> HD_MAP_SHIFT;
+	uintptr_t end = (addr + bytes) >> HD_MAP_SHIFT;
 	struct hd_span **leaf;
-	uintptr_t end = addr + bytes;
 
-	for (; addr < end; addr += 1UL << HD_MAP_SHIFT) {
-		leaf = hd_map[addr >> (HD_MAP_SHIFT + HD_MAP_LEAF_BITS)];
-		__atomic_store_n(&leaf[(uint16_t)(addr >> HD_MAP_SHIFT)], span,
+	for (; page < end; page++) {
+		leaf = hd_map[page / HD_MAP_LEAF_SLOTS];
+		__atomic_store_n(&leaf[page % HD_MAP_LEAF_SLOTS], span,
 				 __ATOMIC_RELEASE);
 	}
 }

@@ -17,8 +17,9 @@
 
 /* The table of pages has a place for each 4 KiB, whatever a page is. */
 #define HD_MAP_SHIFT		12
-#define HD_MAP_LEAF_BITS	16
-#define HD_MAP_DIRECTORY_SLOTS	(1U << 19)	/* addresses of 47 bits */
+#define HD_MAP_LEAF_BITS	18
+#define HD_MAP_LEAF_SLOTS	(1U << HD_MAP_LEAF_BITS)
+#define HD_MAP_DIRECTORY_SLOTS	(1U << 17)	/* addresses of 47 bits */
 
 /**
  * struct hd_span - pages of one heap that are cut into slots of one class
@@ -282,8 +283,8 @@ static inline void hd_front_end(struct hd_cache *cache)
 /* The span that an address is in, or NULL. */
 static inline struct hd_span *hd_front_span(const void *block)
 {
-	uintptr_t addr = (uintptr_t)block;
-	uintptr_t index = addr >> (HD_MAP_SHIFT + HD_MAP_LEAF_BITS);
+	uintptr_t page = (uintptr_t)block >> HD_MAP_SHIFT;
+	uintptr_t index = page / HD_MAP_LEAF_SLOTS;
 	struct hd_span **leaf;
 
 	if (hd_unlikely(index >= HD_MAP_DIRECTORY_SLOTS))
@@ -291,7 +292,7 @@ static inline struct hd_span *hd_front_span(const void *block)
 	leaf = __atomic_load_n(&hd_map[index], __ATOMIC_ACQUIRE);
 	if (hd_unlikely(!leaf))
 		return NULL;
-	return __atomic_load_n(&leaf[(uint16_t)(addr >> HD_MAP_SHIFT)],
+	return __atomic_load_n(&leaf[page % HD_MAP_LEAF_SLOTS],
 			       __ATOMIC_ACQUIRE);
 }
 
