@@ -22,6 +22,8 @@ struct batch {
 	DWORD call_flags;
 	struct hd_notice notice;
 	SIZE_T nr_done;
+	bool has_trimmed;	/* once is enough */
+	bool may_retry;		/* that was in this system call */
 	/* The next system call, and which members it is for. */
 	unsigned int nr;
 	HEAPDEV_MEMBER *members[STEP];
@@ -40,7 +42,12 @@ static void settle(struct batch *batch, HEAPDEV_MEMBER *member, int err)
 /* Once more, if the front end could give memory back. */
 static int alloc_again(struct batch *batch, HEAPDEV_MEMBER *member, int err)
 {
-	if (!hd_front_make_room(&batch->ref, err))
+	if (!batch->has_trimmed &&
+	    (err == -ENOSPC || err == -EDQUOT || err == -ENOMEM)) {
+		batch->has_trimmed = true;
+		batch->may_retry = hd_front_make_room(&batch->ref, err);
+	}
+	if (!batch->may_retry)
 		return err;
 	return hd_backend_alloc(batch->ref.id, batch->flags, member->Bytes,
 				&member->Block, &batch->notice.scopes);
@@ -65,6 +72,7 @@ static void call_kernel(struct batch *batch)
 		settle(batch, member, err);
 	}
 	batch->nr = 0;
+	batch->may_retry = false;
 }
 
 static void queue(struct batch *batch, HEAPDEV_MEMBER *member)
@@ -161,6 +169,8 @@ static void batch_init(struct batch *batch, const char *function, void *caller,
 	batch->call_flags = call_flags;
 	batch->notice.scopes = 0;
 	batch->nr_done = 0;
+	batch->has_trimmed = false;
+	batch->may_retry = false;
 	batch->nr = 0;
 }
 

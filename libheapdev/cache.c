@@ -144,8 +144,7 @@ bool hd_front_hold(struct hd_hold *hold, const struct hd_ref *ref, bool alone)
 		atomic_store_explicit(&cache->busy, 0, memory_order_relaxed);
 	}
 	pthread_mutex_lock(&front->mutex);
-	if (atomic_load_explicit(&ref->heap->id, memory_order_relaxed) !=
-	    ref->id) {
+	if (!hd_heap_is_same(ref)) {
 		pthread_mutex_unlock(&front->mutex);
 		return false;
 	}

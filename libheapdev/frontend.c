@@ -216,6 +216,7 @@ static bool trim_other(struct hd_heap *heap, void *arg)
 	struct search *search = arg;
 	struct hd_ref ref = {
 		.heap = heap,
+		.life = atomic_load_explicit(&heap->life, memory_order_acquire),
 		.id = atomic_load_explicit(&heap->id, memory_order_acquire),
 		.heap_flags = atomic_load_explicit(&heap->flags,
 						   memory_order_relaxed),

@@ -248,6 +248,7 @@ static int publish_locked(struct hd_heap *heap, uint64_t id,
 	hd_front_begin_heap(heap, wish->max_bytes, wish->options &&
 			    wish->options->Flags & HEAPDEV_CREATE_SECRET);
 	list_add_locked(heap);
+	atomic_fetch_add_explicit(&heap->life, 1, memory_order_relaxed);
 	/* Pairs with the load in hd_heap_enter(). */
 	atomic_store_explicit(&heap->id, id, memory_order_release);
 	return 0;
@@ -376,6 +377,8 @@ bool hd_heap_enter(struct hd_ref *ref, HANDLE handle, DWORD flags)
 
 	if (!heap)
 		return false;
+	/* Before the id: so a life is never newer than the heap that is used. */
+	ref->life = atomic_load_explicit(&heap->life, memory_order_acquire);
 	/* Pairs with the store in publish(). */
 	ref->id = atomic_load_explicit(&heap->id, memory_order_acquire);
 	if (!ref->id)
@@ -390,7 +393,7 @@ bool hd_heap_enter(struct hd_ref *ref, HANDLE handle, DWORD flags)
 		return true;
 	hd_lock_acquire(ref->lock);
 	/* It may have been destroyed, and another one made, in the meantime. */
-	if (atomic_load_explicit(&heap->id, memory_order_relaxed) == ref->id)
+	if (hd_heap_is_same(ref))
 		return true;
 	hd_lock_release(ref->lock);
 	return false;

@@ -223,6 +223,7 @@ struct hd_front {
  */
 struct hd_heap {
 	_Atomic uint64_t id;		/* the kernel's; 0: no heap here */
+	_Atomic uint32_t life;		/* one more for each heap that began here */
 	_Atomic DWORD flags;		/* of creation; constant while id is */
 	_Atomic ULONG compatibility;	/* HeapCompatibilityInformation */
 	_Atomic bool plain;		/* only the front end has used it so far */
@@ -245,11 +246,21 @@ struct hd_heap {
 struct hd_ref {
 	struct hd_heap *heap;
 	uint64_t id;
+	uint32_t life;
 	DWORD heap_flags;		/* of creation */
 	DWORD flags;			/* those and the call's */
 	struct hd_debug *debug;		/* NULL: no debug heap */
 	struct hd_lock *lock;		/* the heap's */
 };
+
+/* Is it still the heap that the call began with? A kept one has its id again. */
+static inline bool hd_heap_is_same(const struct hd_ref *ref)
+{
+	return atomic_load_explicit(&ref->heap->id, memory_order_relaxed) ==
+	       ref->id &&
+	       atomic_load_explicit(&ref->heap->life, memory_order_relaxed) ==
+	       ref->life;
+}
 
 /* A debug heap: every call goes to debug.c, and nothing is cached. */
 static inline bool hd_heap_is_debug(const struct hd_ref *ref)

@@ -301,6 +301,8 @@ void hd_span_put_slot(struct hd_front *front, const struct hd_slot *slot)
 	if (!span)	/* only if somebody has written to what is not his */
 		return;
 	i = slot->state - span->states;
+	if (i >= span->nr_slots || span->free[i / 64] >> i % 64 & 1)
+		return;
 	span->free[i / 64] |= 1ULL << i % 64;
 	if (!span->nr_free++)
 		list_add(&front->partial[span->class], span);
@@ -315,20 +317,28 @@ size_t hd_span_take_slots(struct hd_front *front, struct hd_bin *bin,
 			  struct hd_span *span, size_t want)
 {
 	size_t taken = want < span->nr_free ? want : span->nr_free, i;
+	uint64_t *end = span->free + span_words(span->nr_slots);
 	struct hd_slot *slot = bin->top + taken;
 	uint64_t *free = span->free, bits;
 
 	for (bits = *free; slot > bin->top; bits &= bits - 1) {
-		while (!bits) {
+		while (!bits && free < end - 1) {
 			*free++ = 0;
 			bits = *free;
 		}
+		if (!bits)
+			break;
 		i = (free - span->free) * 64 + __builtin_ctzl(bits);
 		slot->block = (void *)(span->base + i * span->slot_bytes);
 		slot->state = &span->states[i];
 		slot--;
 	}
 	*free = bits;
+	/* Fewer only if somebody has written to what is not his. */
+	if (slot > bin->top) {
+		span->nr_free = taken -= slot - bin->top;
+		memmove(bin->top + 1, slot + 1, taken * sizeof(*slot));
+	}
 	bin->top += taken;
 	span->nr_free -= taken;
 	if (!span->nr_free)

@@ -243,6 +243,28 @@ TEST_F(locked, waiter_of_destroyed_heap)
 	EXPECT_ERROR(ERROR_INVALID_HANDLE);
 }
 
+/* That the next heap has the same handle is nothing to who waited for the first. */
+TEST_F(locked, waiter_of_heap_made_again)
+{
+	struct caller caller = {
+		.call = variant->call,
+		.heap = self->heap,
+		.block = self->block,
+	};
+	HANDLE again;
+
+	ASSERT_EQ(0, pthread_create(&caller.thread, NULL, run_caller, &caller));
+	EXPECT_TRUE(is_blocked(&caller));
+	EXPECT_TRUE(HeapDestroy(self->heap));
+	again = HeapCreate(0, 0, 0);
+	ASSERT_HEAP(again);
+	ASSERT_EQ(0, pthread_join(caller.thread, NULL));
+	EXPECT_FALSE(caller.success);
+	EXPECT_EQ(variant->call == CALL_VALIDATE ? ERROR_PATTERN :
+		  ERROR_INVALID_HANDLE, caller.error);
+	EXPECT_TRUE(HeapDestroy(again));
+}
+
 /*
  * On Windows small blocks come without the lock once the front end is enabled. Here
  * who has the lock has the heap, also if the other thread used it before.
