@@ -429,7 +429,7 @@ static inline enum hd_fit hd_front_fit(HANDLE handle, const void *block,
 	struct hd_cache *cache = hd_front_begin(handle);
 	enum hd_fit fit = HD_FIT_UNKNOWN;
 	_Atomic uint16_t *state = NULL;
-	struct hd_span *span;
+	struct hd_span *span = NULL;
 	uint16_t old = 0;
 
 	if (!cache)
@@ -442,7 +442,7 @@ static inline enum hd_fit hd_front_fit(HANDLE handle, const void *block,
 	}
 	if (state)
 		old = atomic_load_explicit(state, memory_order_relaxed);
-	if (old) {
+	if (span && old) {
 		*old_bytes = old - 1;
 		fit = bytes > span->slot_bytes ? HD_FIT_MOVES : HD_FIT_DONE;
 	}
