@@ -421,16 +421,41 @@ static int drop_pages(struct heap *heap, uint64_t addr, uint64_t bytes)
 				      bytes >> PAGE_SHIFT) : -ENOENT;
 }
 
+static int alloc_entry(struct heap *heap, uint32_t flags,
+		       struct privheap_batch_entry *entry)
+{
+	struct privheap_alloc arg = { .flags = flags, .bytes = entry->bytes };
+	int err = call_alloc(heap, &arg);
+
+	if (!err)
+		entry->out_addr = arg.out_addr;
+	return err;
+}
+
+static int do_entry(struct heap *heap, const struct privheap_batch *arg,
+		    struct privheap_batch_entry *entry)
+{
+	switch (arg->op) {
+	case PRIVHEAP_BATCH_ALLOC:
+		return alloc_entry(heap, arg->flags, entry);
+	case PRIVHEAP_BATCH_FREE:
+		return call_free(heap, entry->addr);
+	case PRIVHEAP_BATCH_GIVE:
+		return give(heap, entry->addr);
+	default:
+		return drop_pages(heap, entry->addr, entry->bytes);
+	}
+}
+
 static int call_batch(struct heap *heap, struct privheap_batch *arg)
 {
 	struct privheap_batch_entry *entry =
 		(struct privheap_batch_entry *)(uintptr_t)arg->entries;
 
 	for (arg->out_nr_done = 0; arg->out_nr_done < arg->nr_entries; entry++) {
-		entry->out_error = arg->op == PRIVHEAP_BATCH_GIVE ?
-				   -give(heap, entry->addr) :
-				   -drop_pages(heap, entry->addr, entry->bytes);
-		device.nr_refused += entry->out_error != 0;
+		entry->out_error = -do_entry(heap, arg, entry);
+		if (arg->op == PRIVHEAP_BATCH_GIVE || arg->op == PRIVHEAP_BATCH_DROP)
+			device.nr_refused += entry->out_error != 0;
 		/* As if a signal came. */
 		if (++arg->out_nr_done == 5)
 			break;

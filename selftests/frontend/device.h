@@ -12,7 +12,7 @@
  * @fail_nth: the n-th commit from now on fails; 0 for none
  * @near: a limit is
  * @nr_failures: commits that failed
- * @nr_refused: spans that the library wanted to give back, and that were none
+ * @nr_refused: spans and pages that the library gave back, and that were none
  */
 struct device {
 	unsigned long fail_nth;

@@ -351,6 +351,48 @@ static void do_free_many(struct heap *heap, unsigned int stride, unsigned int nr
 		do_free(heap, at);
 }
 
+/* As many blocks as there are members, but for what fails. */
+static void do_alloc_batch(struct heap *heap, size_t bytes, unsigned int nr)
+{
+	HEAPDEV_MEMBER members[256] = { 0 };
+	SIZE_T nr_done = 0;
+	unsigned int i;
+
+	nr = nr % 256 + 1;
+	if (heap->nr_blocks + nr > MAX_BLOCKS || heap->bytes + nr * bytes > 8 * MIB)
+		return;
+	for (i = 0; i < nr; i++)
+		members[i].Bytes = bytes;
+	ASSERT(HeapdevAllocBatch(heap->handle, 0, members, nr) <= nr);
+	for (i = 0; i < nr; i++) {
+		ASSERT(!members[i].Block == !!members[i].Error);
+		if (members[i].Block)
+			model_add(heap, members[i].Block, bytes);
+		nr_done += !members[i].Error;
+	}
+	ASSERT(nr_done == nr || may_be_full(heap, bytes));
+}
+
+/* Every n-th block, and the first of them once more. */
+static void do_free_batch(struct heap *heap, unsigned int stride)
+{
+	HEAPDEV_MEMBER members[257] = { 0 };
+	unsigned int i, nr = 0;
+
+	stride = stride % 16 + 1;
+	for (i = 0; i < heap->nr_blocks && nr < 256; i += stride)
+		members[nr++].Block = heap->blocks[i].addr;
+	if (!nr)
+		return;
+	members[nr].Block = members[0].Block;
+	ASSERT(HeapdevFreeBatch(heap->handle, 0, members, nr + 1) == nr);
+	ASSERT(members[nr].Error == ERROR_INVALID_PARAMETER);
+	for (i = nr; i--; ) {
+		ASSERT(!members[i].Error);
+		model_remove(heap, i * stride);
+	}
+}
+
 static void do_reset(struct heap *heap)
 {
 	ASSERT(HeapdevReset(heap->handle, 0));
@@ -429,11 +471,16 @@ static void do_turn(struct turn *turn)
 			return do_reset(heap);
 		do_destroy(heap);
 		return do_create(heap, at / 2);
+	case 25:
+		at = input_byte(input);
+		return do_alloc_batch(heap, input_bytes(input), at);
+	case 26:
+		return do_free_batch(heap, input_byte(input));
 	default:
 		return check_sums(heap);
 	}
 }
-#define NR_CALLS	26U
+#define NR_CALLS	28U
 
 static void *work(void *arg)
 {
