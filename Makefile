@@ -23,7 +23,7 @@ release := $(shell uname -r)
 kernels := $(sort $(foreach kernel,$(KERNEL),$(firstword $(subst @, ,$(kernel)))))
 newest := $(lastword $(kernels))
 
-.PHONY: all help modules lib tools selftests demo run test matrix bench bench-alloc \
+.PHONY: all help modules lib tools selftests demo run test matrix coverage bench bench-alloc \
 	bench-alloc-native scale check check-wine fuzz fuzz-check stress debug-kernel load \
 	unload install clean deps
 
@@ -34,6 +34,7 @@ help:
 	@echo 'make run          the demonstrations, in a virtual machine'
 	@echo 'make test         all tests, in virtual machines'
 	@echo 'make matrix       all tests, on all kernels and with 1, 2 and 4 processors'
+	@echo 'make coverage     all tests on the kernel debug, and what of the module they reach'
 	@echo 'make bench        the benchmarks, in a virtual machine with counted time'
 	@echo 'make bench-alloc  blocks of heaps beside those of glibc, jemalloc, mimalloc, tcmalloc'
 	@echo '                  "make bench-alloc-native": the library alone, on this machine'
@@ -117,6 +118,9 @@ test: modules selftests deps-vm
 
 matrix:
 	@$(MAKE) test KERNEL='6.1 6.12 6.12@1 6.12@4 6.12-rt next'
+
+coverage: deps-headers-debug selftests deps-vm
+	@selftests/coverage $(SUBJECT)
 
 # The kernels of distributions clear memory when it is allocated, and perhaps once
 # more; what that takes shows beside a boot without it.
