@@ -172,23 +172,22 @@ static struct page *ph_chunk_take_huge_locked(struct ph_chunk *chunk)
 }
 
 /**
- * ph_chunk_release - take the memory of pages away
+ * ph_chunk_release_locked - take the memory of pages away
  * @chunk: the chunk
  * @part: which pages of it; they are mapped nowhere. All of it if that has a huge
  *	page
  *
- * Context: May sleep.
+ * Context: May sleep. Caller holds the chunk's lock.
  */
-void ph_chunk_release(struct ph_chunk *chunk, struct ph_part part)
+void ph_chunk_release_locked(struct ph_chunk *chunk, struct ph_part part)
 {
+	unsigned int i, before = chunk->nr_resident;
 	struct ph_batch batch __uninitialized;
 	struct page *huge = NULL;
-	unsigned int i, before;
 
+	lockdep_assert_held(&chunk->lock);
 	batch.next = 0;
 	batch.nr = 0;
-	mutex_lock(&chunk->lock);
-	before = chunk->nr_resident;
 	if (before) {
 		WARN_ON_ONCE(chunk->huge &&
 			     part.hi - part.lo != PH_CHUNK_PAGES);
@@ -204,10 +203,23 @@ void ph_chunk_release(struct ph_chunk *chunk, struct ph_part part)
 			ph_pool_give(chunk->heap, &batch);
 	}
 	atomic_long_sub(before - chunk->nr_resident, &chunk->heap->nr_resident);
-	mutex_unlock(&chunk->lock);
 	ph_pool_give(chunk->heap, &batch);
 	if (huge)
 		put_page(huge);
+}
+
+/**
+ * ph_chunk_release - the same, with the chunk's lock
+ * @chunk: the chunk
+ * @part: as there
+ *
+ * Context: May sleep.
+ */
+void ph_chunk_release(struct ph_chunk *chunk, struct ph_part part)
+{
+	mutex_lock(&chunk->lock);
+	ph_chunk_release_locked(chunk, part);
+	mutex_unlock(&chunk->lock);
 }
 
 /**

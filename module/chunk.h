@@ -93,6 +93,7 @@ int ph_chunk_create_range(struct ph_region *region, unsigned long first,
 void ph_chunk_free(struct ph_chunk *chunk);
 void ph_chunk_trim(struct ph_chunk *chunk);
 unsigned int ph_chunk_count(struct ph_chunk *chunk, struct ph_part part);
+void ph_chunk_release_locked(struct ph_chunk *chunk, struct ph_part part);
 void ph_chunk_release(struct ph_chunk *chunk, struct ph_part part);
 struct page *ph_chunk_page(struct ph_region *region, unsigned long n);
 void ph_chunk_zero(struct ph_chunk *chunk, struct ph_part part);
@@ -119,7 +120,7 @@ void ph_idle_use(struct ph_region *region, unsigned long first,
 void ph_idle_forget(struct ph_chunk *chunk, struct ph_part part);
 void ph_idle_went(struct ph_heap *heap, unsigned long nr);
 void ph_idle_missed(struct ph_heap *heap, unsigned long nr);
-bool ph_idle_give_way(struct ph_heap *heap);
+bool ph_idle_give_way(struct ph_heap *heap, unsigned long nr);
 
 /* pool.c */
 bool ph_pool_cgroup_has_room(struct page *page);

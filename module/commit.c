@@ -176,7 +176,7 @@ static int ph_commit_charge(struct ph_region *region, unsigned long first,
 	if (!*missing)
 		return 0;
 	err = ph_limit_charge(heap, *missing);
-	if (err != -EDQUOT || !ph_idle_give_way(heap))
+	if (err != -EDQUOT || !ph_idle_give_way(heap, *missing))
 		return err;
 	*missing = end - first - ph_count_committed(region, first, end);
 	return ph_limit_charge(heap, *missing);
@@ -369,30 +369,22 @@ void ph_decommit_pages(struct ph_region *region, unsigned long first,
 		ph_idle_went(heap, ph_decommit_range(region, first, end));
 }
 
-/*
- * Drops a part of a chunk in the three steps of a decommit. Nobody who holds
- * ph_heap.lock sees that the pages are not committed meanwhile.
- */
+/* Drops a part of a chunk under its lock: a touch meanwhile is to wait, not to fail. */
 static void ph_drop_part(struct ph_region *region, struct ph_chunk *chunk,
 			 unsigned long index, struct ph_part part)
 {
 	unsigned int nr = part.hi - part.lo;
 
 	mutex_lock(&chunk->lock);
-	if (chunk->huge || !chunk->nr_resident) {
-		mutex_unlock(&chunk->lock);
-		return;
-	}
-	bitmap_clear(chunk->committed, part.lo, nr);
+	if (chunk->huge || !chunk->nr_resident)
+		goto out_unlock;
 	bitmap_clear(chunk->zero, part.lo, nr);
 	if (chunk->heap->huge)
 		ph_chunk_settle_locked(chunk, part);
-	mutex_unlock(&chunk->lock);
 	unmap_mapping_pages(region->heap->filp->f_mapping, region->pgoff +
 			    index * PH_CHUNK_PAGES + part.lo, nr, true);
-	ph_chunk_release(chunk, part);
-	mutex_lock(&chunk->lock);
-	bitmap_set(chunk->committed, part.lo, nr);
+	ph_chunk_release_locked(chunk, part);
+out_unlock:
 	mutex_unlock(&chunk->lock);
 }
 

@@ -19,6 +19,7 @@
  */
 #include <linux/bitmap.h>
 #include <linux/moduleparam.h>
+#include <linux/sched/signal.h>
 #include <linux/shrinker.h>
 #include <linux/workqueue.h>
 
@@ -175,9 +176,9 @@ static void ph_idle_trim_region(struct ph_region *region)
  * @heap: which
  *
  * Context: May sleep. Caller holds ph_heap.lock.
- * Return: true if there were any.
+ * Return: how many went.
  */
-bool ph_idle_trim(struct ph_heap *heap)
+unsigned long ph_idle_trim(struct ph_heap *heap)
 {
 	unsigned long before = heap->nr_idle;
 	struct ph_region *region;
@@ -188,7 +189,7 @@ bool ph_idle_trim(struct ph_heap *heap)
 			break;
 		ph_idle_trim_region(region);
 	}
-	return heap->nr_idle < before;
+	return before - heap->nr_idle;
 }
 
 /* How many pages the waves of a heap may justify. */
@@ -276,14 +277,18 @@ void ph_idle_missed(struct ph_heap *heap, unsigned long nr)
 	waves->nr_bound = min(waves->nr_bound + nr, ph_idle_most());
 }
 
-/* Trims the heaps below a node, or all; but not @self, whose lock is held. */
-static bool ph_idle_trim_others(struct ph_limit *node, struct ph_heap *self)
+/*
+ * Trims the heaps below a node, or all; but not @self, whose lock is held. Ends when
+ * @nr pages went. Returns how many did.
+ */
+static unsigned long ph_idle_trim_others(struct ph_limit *node,
+					 struct ph_heap *self, unsigned long nr)
 {
+	unsigned long key, nr_gone = 0;
 	struct ph_heap *heap;
-	bool trimmed = false;
-	unsigned long key;
 
-	for (key = 0; (heap = ph_owner_next_idle(&key)); key++) {
+	for (key = 0; nr_gone < nr && !fatal_signal_pending(current) &&
+	     (heap = ph_owner_next_idle(&key)); key++) {
 		if (heap == self || (node && !ph_limit_is_below(heap, node)))
 			goto next;
 		/* To wait with a lock of the same kind held could be for ever. */
@@ -291,7 +296,7 @@ static bool ph_idle_trim_others(struct ph_limit *node, struct ph_heap *self)
 			mutex_lock(&heap->lock);
 		else if (!mutex_trylock(&heap->lock))
 			goto next;
-		trimmed |= ph_idle_trim(heap);
+		nr_gone += ph_idle_trim(heap);
 		if (!heap->nr_idle)
 			ph_owner_mark_idle(heap, false);
 		mutex_unlock(&heap->lock);
@@ -299,30 +304,31 @@ next:
 		ph_heap_put(heap);
 		cond_resched();
 	}
-	return trimmed;
+	return nr_gone;
 }
 
 /**
  * ph_idle_give_way - a charge was refused: have idle pages go
  * @heap: whose charge it was; other heaps below the node that refused are trimmed
  *	too, as far as no call is busy in them
+ * @nr: how many pages it was
  *
  * Context: May sleep. Caller holds ph_heap.lock.
  * Return: true if any went.
  */
-bool ph_idle_give_way(struct ph_heap *heap)
+bool ph_idle_give_way(struct ph_heap *heap, unsigned long nr)
 {
-	bool trimmed = ph_idle_trim(heap);
+	unsigned long nr_gone = ph_idle_trim(heap);
 	struct ph_limit *node = heap->charge.refused;
 
-	if (node != &heap->limit)
-		trimmed |= ph_idle_trim_others(node, heap);
-	return trimmed;
+	if (node != &heap->limit && nr_gone < nr)
+		nr_gone += ph_idle_trim_others(node, heap, nr - nr_gone);
+	return nr_gone;
 }
 
 static void ph_idle_work_do(struct work_struct *work)
 {
-	ph_idle_trim_others(NULL, NULL);
+	ph_idle_trim_others(NULL, NULL, ULONG_MAX);
 }
 
 static DECLARE_WORK(ph_idle_work, ph_idle_work_do);

@@ -817,7 +817,7 @@ unsigned long ph_commit_extent(struct ph_region *region, unsigned long first,
 void ph_commit_exit(struct ph_region *region);
 
 /* idle.c */
-bool ph_idle_trim(struct ph_heap *heap);
+unsigned long ph_idle_trim(struct ph_heap *heap);
 int ph_idle_init(void);
 void ph_idle_exit(void);
 

@@ -660,6 +660,47 @@ TEST_F(front, batch_drops_pages)
 	EXPECT_EQ(0, span_give(&self->heap, span));
 }
 
+struct reader {
+	const char *page;
+	_Atomic bool started;
+	_Atomic bool stop;
+	int sig;
+};
+
+static void *read_all_the_time(void *arg)
+{
+	struct reader *reader = arg;
+
+	while (!reader->stop && !reader->sig) {
+		reader->sig = touch_read(reader->page);
+		reader->started = true;
+	}
+	return NULL;
+}
+
+/* What is dropped stays committed: nobody who reads it meanwhile is to be killed. */
+TEST_F(front, batch_drops_pages_while_read)
+{
+	struct reader reader = {};
+	pthread_t thread;
+	char *span;
+	int i;
+
+	ASSERT_EQ(0, span_take(&self->heap, 8, &span));
+	memset(span, 1, 8 * page_bytes());
+	reader.page = span + 4 * page_bytes();
+	ASSERT_EQ(0, pthread_create(&thread, NULL, read_all_the_time, &reader));
+	while (!reader.started)
+		sched_yield();
+	for (i = 0; i < 3000 && !reader.sig; i++) {
+		ASSERT_EQ(0, drop(&self->heap, span, 8 * page_bytes()));
+	}
+	reader.stop = true;
+	ASSERT_EQ(0, pthread_join(thread, NULL));
+	EXPECT_EQ(0, reader.sig);
+	EXPECT_EQ(0, span_give(&self->heap, span));
+}
+
 TEST_F(front, batch_drops_no_wrong_pages)
 {
 	struct privheap_batch_entry entry = { 0 };

@@ -234,4 +234,26 @@ TEST_F(wave, goes_before_limit_of_process)
 	EXPECT_EQ(-EDQUOT, block_alloc(&other, 2 * MIB, &block));
 }
 
+/* Of two heaps one is enough. */
+TEST_F(wave, no_more_goes_than_has_to)
+{
+	struct privheap_limit limit;
+	struct heap second, other;
+	char *block;
+
+	ASSERT_EQ(0, heap_create(&second, self->fd, .max_bytes = 64 * MIB));
+	ASSERT_EQ(0, heap_create(&other, self->fd, .max_bytes = 64 * MIB));
+	waves(_metadata, &self->heap, BLOCK_BYTES, 4);
+	waves(_metadata, &second, BLOCK_BYTES, 4);
+	ASSERT_LE(WAVE_BYTES, idle_bytes(&self->heap));
+	ASSERT_LE(WAVE_BYTES - page_bytes(), idle_bytes(&second));
+	ASSERT_EQ(0, process_limit(self->fd, &limit));
+	ASSERT_EQ(0, process_limit(self->fd, &limit,
+				   .flags = PRIVHEAP_LIMIT_F_HARD,
+				   .hard_bytes = limit.out_usage_bytes));
+	ASSERT_EQ(0, block_alloc(&other, MIB, &block));
+	EXPECT_EQ(0, idle_bytes(&self->heap));
+	EXPECT_LE(WAVE_BYTES - page_bytes(), idle_bytes(&second));
+}
+
 TEST_HARNESS_MAIN
