@@ -59,24 +59,32 @@ static inline void put_pages_list(struct list_head *pages)
 
 /*
  * Whether the owner of a program may look into its process: until 7.2 a matter of
- * the address space, then of what the task executes. Of a task that is gone nobody
+ * the address space, then of what its tasks execute. Of tasks that are gone nobody
  * knows, so nobody may.
  */
 #ifdef PRIVHEAP_HAVE_TASK_EXEC_STATE
 #include <linux/pid.h>
 #include <linux/sched/exec_state.h>
+#include <linux/sched/signal.h>
 
 static inline bool ph_dumpable(struct mm_struct *mm, struct pid *tgid)
 {
 	struct task_exec_state *state;
-	struct task_struct *task;
+	struct task_struct *leader, *task;
 	bool dumpable = false;
 
 	rcu_read_lock();
-	task = pid_task(tgid, PIDTYPE_TGID);
-	state = task ? rcu_dereference(task->exec_state) : NULL;
-	if (state)
-		dumpable = READ_ONCE(state->dumpable) == TASK_DUMPABLE_OWNER;
+	leader = pid_task(tgid, PIDTYPE_TGID);
+	if (leader) {
+		for_each_thread(leader, task) {
+			if (READ_ONCE(task->mm) != mm)
+				continue;
+			state = rcu_dereference(task->exec_state);
+			dumpable = state && READ_ONCE(state->dumpable) ==
+					    TASK_DUMPABLE_OWNER;
+			break;
+		}
+	}
 	rcu_read_unlock();
 	return dumpable;
 }

@@ -611,7 +611,8 @@ static int ph_heap_charge_meta(struct ph_heap *heap)
 /* Takes a place in the file's table; the heap is not to be found there yet. */
 static int ph_heap_reserve_id(struct ph_file *file, struct ph_heap *heap)
 {
-	u32 index;
+	atomic_t *last = &file->process->generation;
+	u32 index, generation;
 	int err;
 
 	err = xa_alloc(&file->heaps, &index, NULL, xa_limit_31b, PH_GFP_META);
@@ -621,12 +622,23 @@ static int ph_heap_reserve_id(struct ph_file *file, struct ph_heap *heap)
 		xa_erase(&file->heaps, index);
 		return -ENOMEM;
 	}
-	xa_lock(&file->heaps);
-	if (!++file->generation)
-		file->generation = 1;
-	heap->id = (u64)file->generation << 32 | index;
-	xa_unlock(&file->heaps);
+	generation = (u32)atomic_inc_return(last) ?: (u32)atomic_inc_return(last);
+	WRITE_ONCE(heap->id, (u64)generation << 32 | index);
 	return 0;
+}
+
+/* What the regions that are gone have left behind. The first one is still there. */
+static void ph_heap_renew(struct ph_heap *heap)
+{
+	struct ph_region *first = heap->first;
+	struct ph_chunk *chunk;
+
+	heap->nr_ordinary = 1;
+	heap->next_pgoff = first->pgoff + first->blocks.nr_pages;
+	chunk = xa_load(&first->chunks, 0);
+	/* madvise() may have taken the empty page tables. */
+	if (IS_ENABLED(CONFIG_PT_RECLAIM) && chunk)
+		chunk->has_tables = false;
 }
 
 /* A new heap, or a retired one where that makes no difference. */
@@ -638,8 +650,10 @@ static struct ph_heap *ph_heap_find_or_new(struct ph_file *file,
 
 	if (!(arg->flags & ~PRIVHEAP_CREATE_F_BACKED) && !ph_heap_wants_huge(arg))
 		heap = ph_retired_take(file->process, ph_heap_first_pages(arg));
-	if (heap)
+	if (heap) {
+		ph_heap_renew(heap);
 		return heap;
+	}
 	if (arg->flags & PRIVHEAP_CREATE_F_CGROUP)
 		cgroup = ph_cgroup_get(arg->cgroup_fd);
 	if (IS_ERR(cgroup))

@@ -238,6 +238,8 @@ struct ph_pool {
  * @tgid: the process that opened the device first (constant)
  * @rates: of the events that it makes, by kind
  * @pool: what its heaps recycle
+ * @generation: upper half of the last heap's id. One count for all files, as a
+ *	retired heap may go from one to another
  * @retired_lock: a leaf
  * @retired: heaps that have ended (@retired_lock)
  * @next_retired: the place whose turn it is if there is none left (@retired_lock)
@@ -248,6 +250,7 @@ struct ph_process {
 	struct pid *tgid;
 	struct ph_event_rate rates[PH_NR_EVENTS];
 	struct ph_pool pool;
+	atomic_t generation;
 	spinlock_t retired_lock;
 	struct ph_heap *retired[PH_NR_RETIRED];
 	unsigned int next_retired;
@@ -290,7 +293,6 @@ struct ph_charge {
  * @mm: the address space that opened it and alone may use it; pinned with
  *	mmgrab(), so the pointer stays unique (constant)
  * @process: whom the heaps are charged to (constant)
- * @generation: upper half of the next heap's id (heaps.xa_lock)
  * @heaps: struct ph_heap by lower half of the id; an entry that is reserved for
  *	a heap in the making reads as NULL. Indexes are given from the lowest
  * @first_heaps: the first entries of @heaps once more (RCU; heaps.xa_lock)
@@ -298,7 +300,6 @@ struct ph_charge {
 struct ph_file {
 	struct mm_struct *mm;
 	struct ph_process *process;
-	u32 generation;
 	struct xarray heaps;
 	struct ph_heap __rcu *first_heaps[PH_FIRST_HEAPS];
 };

@@ -20,6 +20,7 @@
 #include <linux/pseudo_fs.h>
 #include <linux/sched/mm.h>
 #include <linux/slab.h>
+#include <linux/userfaultfd_k.h>
 
 #include "internal.h"
 
@@ -155,6 +156,9 @@ static vm_fault_t ph_vma_fault(struct vm_fault *vmf)
 
 	if (unlikely(vmf->vma->vm_mm != region->heap->mm))
 		return VM_FAULT_SIGSEGV;
+	/* Some kernels between 6.6 and 6.12 let it leave marks where pages are to be. */
+	if (unlikely(userfaultfd_wp(vmf->vma)))
+		return VM_FAULT_SIGBUS;
 	return ph_fault_serve(region, vmf);
 }
 
@@ -412,10 +416,10 @@ struct ph_region *ph_region_create(struct ph_heap *heap, unsigned long nr_pages)
 	return region;
 }
 
-/* What a program can change about a mapping, with madvise() or mlock(). */
+/* What a program can change about a mapping: madvise(), mlock(), userfaultfd. */
 #define PH_VM_ADVICE	(VM_DONTCOPY | VM_DONTDUMP | VM_WIPEONFORK | VM_LOCKED | \
 			 VM_RAND_READ | VM_SEQ_READ | VM_HUGEPAGE | \
-			 VM_NOHUGEPAGE | VM_MERGEABLE)
+			 VM_NOHUGEPAGE | VM_MERGEABLE | __VM_UFFD_FLAGS)
 
 /**
  * ph_region_is_pristine - is the first region of a heap mapped as it was at first?

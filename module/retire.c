@@ -62,6 +62,9 @@ bool ph_retired_fits(const struct ph_heap *heap)
  */
 bool ph_retired_add(struct ph_process *process, struct ph_heap *heap)
 {
+	/* Whoever is to tell others of the heap still needs its numbers. */
+	if (refcount_read(&heap->refs) != 2)
+		return false;
 	WRITE_ONCE(heap->id, PH_HEAP_NO_ID);
 	WRITE_ONCE(heap->limit.key, 0);
 	smp_mb();	/* pairs with those of ph_heap_get() and ph_heap_next() */

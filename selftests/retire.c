@@ -144,12 +144,47 @@ static void grow(struct __test_metadata *_metadata, const struct heap *heap)
 	EXPECT_LT(3, maps_heaps());
 }
 
+/* A heap that is made with one open file may follow one of another file's. */
+TEST_F(retire, stale_id_of_other_file_is_refused)
+{
+	int fd = privheap_open();
+	struct heap next;
+	char *block;
+
+	ASSERT_LE(0, fd);
+	ASSERT_EQ(0, heap_destroy(&self->heap));
+	ASSERT_EQ(0, heap_create(&next, fd, .max_bytes = MIB));
+	EXPECT_EQ(self->heap.base, next.base);
+	EXPECT_NE(self->heap.id, next.id);
+	self->heap.fd = fd;
+	EXPECT_EQ(-ENXIO, block_alloc(&self->heap, 16, &block));
+	EXPECT_EQ(0, heap_check_works(&next));
+	close(fd);
+}
+
+/* The number of a heap's last ordinary region, as a walk tells it. */
+static long last_region(const struct heap *heap)
+{
+	struct privheap_entry entries[256];
+	int i, nr = heap_walk(heap, NULL, entries, ARRAY_SIZE(entries));
+	long last = nr < 0 ? nr : 0;
+
+	for (i = 0; i < nr; i++)
+		if (entries[i].region != PRIVHEAP_ENTRY_OWN_REGION &&
+		    (long)entries[i].region > last)
+			last = entries[i].region;
+	return last;
+}
+
 TEST_F(retire, grown_heap_keeps_its_first_region)
 {
 	struct heap heap, next;
+	long last;
 
 	ASSERT_EQ(0, heap_create(&heap, self->fd));
 	grow(_metadata, &heap);
+	last = last_region(&heap);
+	EXPECT_LT(0, last);
 	ASSERT_EQ(0, heap_destroy(&heap));
 	EXPECT_EQ(1, maps_heaps());
 	EXPECT_EQ(1, nr_unused());
@@ -157,6 +192,7 @@ TEST_F(retire, grown_heap_keeps_its_first_region)
 	EXPECT_EQ(heap.base, next.base);
 	EXPECT_EQ(0, heap_check_works(&next));
 	grow(_metadata, &next);
+	EXPECT_EQ(last, last_region(&next));
 }
 
 TEST_F(retire, number_is_bounded)
