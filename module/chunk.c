@@ -103,9 +103,10 @@ static int ph_chunk_create(struct ph_region *region, unsigned long index)
 		ph_chunk_free(chunk);
 		return -ENOMEM;
 	}
+	if (index >= PH_FIRST_CHUNKS)
+		return 0;
 	/* Whoever finds the chunk here finds it as it is: its members depend on it. */
-	if (index < PH_FIRST_CHUNKS)
-		smp_store_release(&region->first_chunks[index], chunk);
+	smp_store_release(&region->first_chunks[index], chunk);
 	return 0;
 }
 

@@ -123,9 +123,10 @@ bool ph_retired_end(struct ph_process *process)
 		spin_lock(&process->retired_lock);
 		heap = ph_retired_swap(process, i, NULL);
 		spin_unlock(&process->retired_lock);
-		if (heap)
-			ph_heap_end(heap);
-		any |= heap != NULL;
+		if (!heap)
+			continue;
+		ph_heap_end(heap);
+		any = true;
 	}
 	return any;
 }
