@@ -154,6 +154,16 @@ static void ph_pool_alloc(struct ph_batch *batch, unsigned int nr, gfp_t gfp)
 	}
 }
 
+/* A task that cares where its memory lies is not served with what there is. */
+static bool ph_pool_is_for_task(void)
+{
+#ifdef CONFIG_NUMA
+	return !current->mempolicy;
+#else
+	return true;
+#endif
+}
+
 /**
  * ph_pool_take - get memory for pages
  * @heap: for this heap
@@ -174,7 +184,7 @@ bool ph_pool_take(struct ph_heap *heap, struct ph_batch *batch, unsigned int nr,
 
 	batch->next = 0;
 	batch->nr = 0;
-	if (READ_ONCE(pool->nr) && !heap->cgroup)
+	if (READ_ONCE(pool->nr) && !heap->cgroup && ph_pool_is_for_task())
 		ph_pool_pop(pool, batch, nr);
 	batch->nr_recycled = batch->nr;
 	if (likely(nr == 1)) {
