@@ -94,7 +94,9 @@ static int pages_on(FIXTURE_DATA(numa) *self, char *block, int node)
 	return nr;
 }
 
-TEST_F(numa, pages_come_from_node_of_task)
+/* Blocks of a task that is bound to the one node, then to the other. */
+static void expect_from_node_of_task(struct __test_metadata *_metadata,
+				     FIXTURE_DATA(numa) *self, bool frees)
 {
 	unsigned int round, node;
 	char *block;
@@ -108,26 +110,21 @@ TEST_F(numa, pages_come_from_node_of_task)
 		EXPECT_EQ(NR_PAGES, pages_on(self, block, node)) {
 			TH_LOG("round %u", round);
 		}
+		if (frees) {
+			ASSERT_EQ(0, block_free(&self->heap, block));
+		}
 	}
+}
+
+TEST_F(numa, pages_come_from_node_of_task)
+{
+	expect_from_node_of_task(_metadata, self, false);
 }
 
 /* Those that the process keeps for its heaps may lie on the other node. */
 TEST_F(numa, recycled_pages_do_not_come_from_elsewhere)
 {
-	unsigned int round, node;
-	char *block;
-
-	ASSERT_EQ(0, take_first_page(self));
-	for (round = 0; round < 2 * NR_NODES; round++) {
-		node = round % NR_NODES;
-		ASSERT_EQ(0, set_policy(MPOL_BIND, node));
-		block = new_block(self);
-		ASSERT_NE(NULL, block);
-		EXPECT_EQ(NR_PAGES, pages_on(self, block, node)) {
-			TH_LOG("round %u", round);
-		}
-		ASSERT_EQ(0, block_free(&self->heap, block));
-	}
+	expect_from_node_of_task(_metadata, self, true);
 }
 
 TEST_F(numa, prefault_and_reset)

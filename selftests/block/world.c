@@ -59,35 +59,35 @@ static bool world_is_unowned(const struct world_region *region,
 			     (end - first) * sizeof(*region->owner));
 }
 
-/* Pages are decommitted only if they were committed, and hold no block. */
+/* Pages lose their memory only if they are committed, and hold no block. */
+static void world_check_unused(struct ph_block_region *blocks,
+			       unsigned long first, unsigned long nr)
+{
+	struct world_region *region = world_region_of(blocks);
+	unsigned long i, per_page = PAGE_SIZE / GRANULE;
+
+	ASSERT(nr && first < blocks->nr_pages && nr <= blocks->nr_pages - first);
+	for (i = first; i < first + nr; i++)
+		ASSERT(region->committed[i]);
+	ASSERT(world_is_unowned(region, first * per_page,
+				(first + nr) * per_page));
+}
+
 static void world_decommit(struct ph_block_region *blocks, unsigned long first,
 			   unsigned long nr)
 {
 	struct world_region *region = world_region_of(blocks);
-	unsigned long i, per_page = PAGE_SIZE / GRANULE;
 
-	ASSERT(nr && first < blocks->nr_pages && nr <= blocks->nr_pages - first);
-	for (i = first; i < first + nr; i++)
-		ASSERT(region->committed[i]);
-	ASSERT(world_is_unowned(region, first * per_page,
-				(first + nr) * per_page));
+	world_check_unused(blocks, first, nr);
 	memset(region->committed + first, 0, nr);
 	region->world->nr_committed -= nr;
 }
 
-/* Pages are dropped only if they are committed, and hold no block. */
 static void world_drop(struct ph_block_region *blocks, unsigned long first,
 		       unsigned long nr)
 {
-	struct world_region *region = world_region_of(blocks);
-	unsigned long i, per_page = PAGE_SIZE / GRANULE;
-
-	ASSERT(nr && first < blocks->nr_pages && nr <= blocks->nr_pages - first);
-	for (i = first; i < first + nr; i++)
-		ASSERT(region->committed[i]);
-	ASSERT(world_is_unowned(region, first * per_page,
-				(first + nr) * per_page));
-	region->world->nr_dropped += nr;
+	world_check_unused(blocks, first, nr);
+	world_region_of(blocks)->world->nr_dropped += nr;
 }
 
 static const struct ph_block_ops world_ops = {
