@@ -505,6 +505,7 @@ TEST_F_TIMEOUT(stress, full_cgroup, 3600)
 	struct span span = span_begin(12);
 	pid_t pids[NR_CONSUMERS];
 	struct cgroup cgroup;
+	int fd, status;
 	unsigned int i;
 
 	ASSERT_EQ(0, cgroup_create(&cgroup));
@@ -513,12 +514,18 @@ TEST_F_TIMEOUT(stress, full_cgroup, 3600)
 		pids[i] = fork();
 		ASSERT_LE(0, pids[i]);
 		if (!pids[i]) {
-			/* Its own pages it has before there are none left. */
-			if (cgroup_enter(&cgroup) || mlockall(MCL_CURRENT))
+			fd = privheap_open();
+			if (fd < 0 || cgroup_enter(&cgroup) ||
+			    mlockall(MCL_CURRENT) || raise(SIGSTOP))
 				_exit(2);
-			consume(i, 48 * MIB, &span, privheap_open());
+			consume(i, 48 * MIB, &span, fd);
 		}
+		/* What is not heaps each of them has before there is none left. */
+		ASSERT_EQ(pids[i], waitpid(pids[i], &status, WUNTRACED));
+		ASSERT_TRUE(WIFSTOPPED(status));
 	}
+	for (i = 0; i < NR_CONSUMERS; i++)
+		EXPECT_EQ(0, kill(pids[i], SIGCONT));
 	for (i = 0; i < NR_CONSUMERS; i++)
 		EXPECT_EQ(0, child_wait(pids[i]));
 	EXPECT_EQ(0, cgroup_events(&cgroup, "oom_kill"));
