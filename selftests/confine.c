@@ -676,6 +676,10 @@ union call_arg {
 	char bytes[256];
 	struct privheap_create create;
 	struct privheap_alloc alloc;
+	struct privheap_take take;
+	struct privheap_batch batch;
+	struct privheap_walk walk;
+	struct privheap_count count;
 };
 
 static const struct {
@@ -684,9 +688,16 @@ static const struct {
 	size_t heap;	/* where its id is; 0 if there is none */
 	size_t addr;	/* where a block is; the same */
 	__u32 flags;
+	size_t array;	/* where the address of an array is; the same */
+	union call_arg start;
 } calls[] = {
-#define CALL(name, type, heap_, addr_, flags_) \
-	{ PRIVHEAP_IOC_##name, sizeof(struct privheap_##type), heap_, addr_, flags_ }
+#define CALL(name, type, heap_, addr_, flags_, ...) \
+	{ .nr = PRIVHEAP_IOC_##name, .bytes = sizeof(struct privheap_##type), \
+	  .heap = heap_, .addr = addr_, .flags = flags_, __VA_ARGS__ }
+#define ARRAY_CALL(name, type, member, ...) \
+	CALL(name, type, HEAP(type), 0, 0, \
+	     .array = offsetof(struct privheap_##type, member), \
+	     .start.type = { __VA_ARGS__ })
 #define HEAP(type)	offsetof(struct privheap_##type, heap)
 #define ADDR(type)	offsetof(struct privheap_##type, addr)
 	CALL(INFO, info, 0, 0, 0),
@@ -697,7 +708,15 @@ static const struct {
 	CALL(REALLOC, realloc, HEAP(realloc), ADDR(realloc), 0),
 	CALL(FREE, free, HEAP(free), ADDR(free), 0),
 	CALL(SIZE, size, HEAP(size), ADDR(size), 0),
-	CALL(WALK, walk, HEAP(walk), 0, 0),
+	CALL(DESTROY, destroy, HEAP(destroy), 0, 0),
+	ARRAY_CALL(WALK, walk, entries, .nr_entries = 1),
+	ARRAY_CALL(TAKE, take, spans, .nr_spans = 1, .nr_pages = 1),
+	ARRAY_CALL(BATCH, batch, entries, .nr_entries = 1, .op = PRIVHEAP_BATCH_ALLOC),
+	ARRAY_CALL(BATCH, batch, entries, .nr_entries = 1, .op = PRIVHEAP_BATCH_FREE),
+	ARRAY_CALL(BATCH, batch, entries, .nr_entries = 1, .op = PRIVHEAP_BATCH_GIVE),
+	ARRAY_CALL(BATCH, batch, entries, .nr_entries = 1, .op = PRIVHEAP_BATCH_DROP),
+	CALL(COUNT, count, HEAP(count), 0, 0,
+	     .array = offsetof(struct privheap_count, counters)),
 	CALL(COMPACT, compact, HEAP(compact), 0, 0),
 	CALL(COMMIT, commit, HEAP(commit), ADDR(commit), 0),
 	CALL(DECOMMIT, decommit, HEAP(decommit), ADDR(decommit), 0),
@@ -711,14 +730,30 @@ static const struct {
 	CALL(DESCRIBE, describe, HEAP(describe), ADDR(describe), 0),
 };
 
+#define ARRAY_BYTES	(64 * KIB)
+
+/* For answers of any length: nothing of the program's own lies behind it. */
+static char *array_open(void)
+{
+	static char *array;
+
+	if (!array) {
+		array = mmap(NULL, 2 * ARRAY_BYTES, PROT_READ | PROT_WRITE,
+			     MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+		munmap(array + ARRAY_BYTES, ARRAY_BYTES);
+	}
+	memset(array, 0, ARRAY_BYTES);
+	return array;
+}
+
 /* One call on a new heap, with one number in it; then all of it goes. */
 static int call_with_number(int fd, __u32 flags, unsigned int call,
 			    size_t offset, size_t width, __u64 number)
 {
-	union call_arg arg = { .size = calls[call].bytes };
+	union call_arg arg = calls[call].start;
+	char *block, *array = array_open();
 	struct privheap_stat stat;
 	struct heap heap, made;
-	char *block;
 	int ret;
 
 	ret = heap_create(&heap, fd, .flags = flags | PRIVHEAP_CREATE_F_GUARD,
@@ -726,7 +761,10 @@ static int call_with_number(int fd, __u32 flags, unsigned int call,
 	      block_alloc_with(&heap, 40000, 4096, 0, &block);
 	if (ret)
 		return ret;
+	arg.size = calls[call].bytes;
 	memcpy(arg.bytes + 4, &calls[call].flags, 4);
+	if (calls[call].array)
+		memcpy(arg.bytes + calls[call].array, &array, sizeof(array));
 	if (calls[call].nr == PRIVHEAP_IOC_CREATE)
 		arg.create.flags |= flags;
 	if (calls[call].heap)
@@ -739,10 +777,12 @@ static int call_with_number(int fd, __u32 flags, unsigned int call,
 		made = (struct heap){ .fd = fd, .id = arg.create.out_heap };
 		ret = heap_destroy(&made);
 	}
+	if (!ret && calls[call].nr == PRIVHEAP_IOC_DESTROY)
+		return 0;
 	/* No sum has gone wrong. */
 	if (heap_stat(&heap, &stat) || stat.out_committed_bytes > 64 * MIB ||
 	    stat.out_resident_bytes > stat.out_committed_bytes ||
-	    stat.out_nr_blocks > 2)
+	    stat.out_nr_blocks > 1 + ARRAY_BYTES / sizeof(struct privheap_batch_entry))
 		return -EPROTO;
 	return heap_destroy(&heap) ? -EPROTO : ret;
 }
@@ -787,6 +827,61 @@ TEST_F_TIMEOUT(confine, numbers_at_the_edge, 240)
 				}
 			}
 			width = 4;
+		}
+	}
+	close(fd);
+}
+
+/* The same in an entry of a batch, beside a block and a span. */
+static int entry_with_number(int fd, __u32 flags, __u32 op, size_t offset,
+			     __u64 number)
+{
+	struct privheap_batch_entry entry = { 0 };
+	struct privheap_stat before, stat;
+	char *block, *span;
+	struct heap heap;
+	int ret;
+
+	ret = fill_new_heap(&heap, fd, flags, &block) ?: span_take(&heap, 4, &span) ?:
+	      heap_stat(&heap, &before);
+	if (ret)
+		return ret;
+	if (op == PRIVHEAP_BATCH_GIVE || op == PRIVHEAP_BATCH_DROP)
+		entry.addr = (uintptr_t)span;
+	if (op == PRIVHEAP_BATCH_DROP)
+		entry.bytes = page_bytes();
+	memcpy((char *)&entry + offset, &number, sizeof(number));
+	ret = batch(&heap, op, 0, &entry, 1);
+	if (heap_stat(&heap, &stat) || stat.out_committed_bytes > 64 * MIB ||
+	    stat.out_resident_bytes > stat.out_committed_bytes ||
+	    !pattern_check(block, NR_PAGES * page_bytes(), SEED) ||
+	    (op != PRIVHEAP_BATCH_ALLOC && entry.out_error && memcmp(&before.out_base, &stat.out_base,
+			sizeof(stat) - offsetof(struct privheap_stat, out_base))))
+		return -EPROTO;
+	return heap_destroy(&heap) ?: ret == 1 ? -(int)entry.out_error : ret;
+}
+
+TEST_F_TIMEOUT(confine, numbers_of_entries_at_the_edge, 240)
+{
+	unsigned int i, row = 0;
+	size_t offset;
+	__u32 op;
+	int ret, fd = privheap_open();
+
+	ASSERT_LE(0, fd);
+	for (op = PRIVHEAP_BATCH_ALLOC; op <= PRIVHEAP_BATCH_DROP; op++) {
+		for (offset = 0; offset < sizeof(struct privheap_batch_entry);
+		     offset += 8) {
+			for (i = 0, row++; i < ARRAY_SIZE(numbers); i++) {
+				if (!in_sample(row + i))
+					continue;
+				ret = entry_with_number(fd, variant->flags, op, offset,
+							numbers[i]);
+				EXPECT_TRUE(is_answer(ret)) {
+					TH_LOG("op %u, offset %zu, number %llx: %d",
+					       op, offset, numbers[i], ret);
+				}
+			}
 		}
 	}
 	close(fd);
