@@ -23,17 +23,21 @@
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
+#include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/uio.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include <linux/genetlink.h>
+#include <linux/mempolicy.h>
 #include <linux/netlink.h>
 #include <linux/privheap.h>
 #include <linux/privheap_netlink.h>
+#include <linux/userfaultfd.h>
 
 #define NR_HEAPS	8
 #define NR_BLOCKS	32
@@ -47,7 +51,7 @@ enum op {
 	OP_MPROTECT, OP_MREMAP, OP_MADVISE, OP_MLOCK, OP_FORK, OP_THREAD, OP_NETLINK,
 	OP_VM_COPY, OP_PIPE, OP_OPEN, OP_CLOSE, OP_MINCORE, OP_EDGE, OP_FAIL, OP_KILL,
 	OP_RESET, OP_INJECT, OP_PREFAULT, OP_GUARD_ALLOC, OP_GUARD_FREE, OP_DESCRIBE,
-	OP_COMMIT, OP_DECOMMIT, OP_TAKE, OP_BATCH, OP_COUNT,
+	OP_COMMIT, OP_DECOMMIT, OP_TAKE, OP_BATCH, OP_COUNT, OP_RENEW, OP_ADVISE, OP_PROC,
 	NR_OPS
 };
 
@@ -59,6 +63,7 @@ static const char *const op_names[] = {
 	"OP_CLOSE", "OP_MINCORE", "OP_EDGE", "OP_FAIL", "OP_KILL",
 	"OP_RESET", "OP_INJECT", "OP_PREFAULT", "OP_GUARD_ALLOC", "OP_GUARD_FREE",
 	"OP_DESCRIBE", "OP_COMMIT", "OP_DECOMMIT", "OP_TAKE", "OP_BATCH", "OP_COUNT",
+	"OP_RENEW", "OP_ADVISE", "OP_PROC",
 };
 
 /**
@@ -96,8 +101,9 @@ static struct {
 	int netlink;
 	int family;
 	int nth;
+	int cgroup;
 	unsigned long *nr_calls;
-} world = { .nth = -1 };
+} world = { .nth = -1, .cgroup = -1 };
 
 static __thread sigjmp_buf fault_env;
 static __thread volatile sig_atomic_t may_fault;
@@ -154,6 +160,8 @@ static uint64_t an_address(const struct step *step)
 	uint64_t addr = world.blocks[step->block % NR_BLOCKS];
 
 	switch (step->block >> 5) {
+	case 4:
+		return world.spans[step->block % NR_SPANS] + step->y % 8 * page_bytes();
 	case 5:
 		return addr + step->y % 5000;
 	case 6:
@@ -191,7 +199,7 @@ static void run_create(const struct step *step)
 	struct known_heap *heap = a_heap(step);
 	struct privheap_create arg = {
 		.size = sizeof(arg),
-		.flags = step->flags & 0x80 ? step->flags : step->flags & 43,
+		.flags = step->flags & 0x80 ? step->flags & 0x7f : step->flags & 43,
 		.initial_bytes = step->block & 1 ? a_size(step->y) : 0,
 		.quarantine_bytes = step->flags & 8 ? a_size(step->x >> 2) : 0,
 		.max_bytes = step->block & 2 ? a_size(step->x) : 0,
@@ -200,6 +208,8 @@ static void run_create(const struct step *step)
 		.window_pages = step->block & 16 ? 1 << step->x % 12 : 0,
 		.soft_bytes = step->block & 32 ? a_size(step->y >> 4) : 0,
 		.grace_bytes = step->block & 64 ? a_size(step->x >> 4) : 0,
+		.idle_bytes = step->block & 128 ? a_size(step->y >> 2) : 0,
+		.cgroup_fd = (step->flags & 0x84) == 0x84 ? world.cgroup : 0,
 	};
 	int fd = world.files[step->flags / 4 % NR_FILES];
 
@@ -217,6 +227,18 @@ static void run_destroy(const struct step *step)
 	struct privheap_destroy arg = { .size = sizeof(arg), .heap = a_heap(step)->id };
 
 	call(a_heap(step)->fd, PRIVHEAP_IOC_DESTROY, &arg, sizeof(arg));
+}
+
+/* The next heap may have the place of the one that went; the program still knows both. */
+static void run_renew(const struct step *step)
+{
+	struct step next = *step;
+
+	run_destroy(step);
+	next.heap += step->flags & 1;
+	next.flags = step->flags & 2;	/* backed, or as most are */
+	next.block &= 7;
+	run_create(&next);
 }
 
 static void run_stat(const struct step *step)
@@ -404,7 +426,7 @@ static void run_batch(const struct step *step)
 		.entries = step->flags & 4 ? (uintptr_t)world.edge - step->y % 300 :
 					     (uintptr_t)entries,
 		.nr_entries = 1 + step->x % NR_SPANS,
-		.op = step->flags & 8 ? step->y : 1 + step->y % 3,
+		.op = step->flags & 8 ? step->y : 1 + step->y % 4,
 	};
 	unsigned int i, first = step->block % NR_BLOCKS;
 
@@ -413,8 +435,12 @@ static void run_batch(const struct step *step)
 			entries[i].bytes = a_size(step->x * (i + 1));
 		if (arg.op == PRIVHEAP_BATCH_FREE)
 			entries[i].addr = world.blocks[(first + i) % NR_BLOCKS];
-		if (arg.op == PRIVHEAP_BATCH_GIVE)
+		if (arg.op == PRIVHEAP_BATCH_GIVE || arg.op == PRIVHEAP_BATCH_DROP)
 			entries[i].addr = world.spans[(first + i) % NR_SPANS];
+		if (arg.op == PRIVHEAP_BATCH_DROP) {
+			entries[i].addr += (step->y >> 2) % 4 * page_bytes();
+			entries[i].bytes = (1 + (step->y >> 4) % 8) * page_bytes();
+		}
 	}
 	if (step->flags & 4)
 		memcpy(world.edge - step->y % 300, entries, step->y % 300);
@@ -480,6 +506,7 @@ static void run_policy(const struct step *step)
 	struct privheap_policy arg = {
 		.size = sizeof(arg), .heap = a_heap(step)->id, .policy = step->x % 6,
 		.window_pages = step->flags & 1 ? step->y : 1U << step->y % 12,
+		.idle_bytes = step->flags & 2 ? a_size(step->x ^ step->y) : 0,
 	};
 
 	call(a_heap(step)->fd, PRIVHEAP_IOC_POLICY, &arg, sizeof(arg));
@@ -601,6 +628,81 @@ static void run_madvise(const struct step *step)
 	void *where = a_mapping(step, &bytes);
 
 	madvise(where, bytes, advices[step->block % (sizeof(advices) / sizeof(*advices))]);
+}
+
+/* What else the kernel can be asked to do with memory that is mapped. */
+static void run_advise(const struct step *step)
+{
+	struct uffdio_api api = { .api = UFFD_API };
+	struct uffdio_register range;
+	unsigned long node = 1;
+	size_t bytes;
+	void *where = a_mapping(step, &bytes);
+	int fd, status;
+
+	switch (step->block % 8) {
+	case 0:
+		syscall(462 /* mseal */, where, bytes, 0);
+		return;
+	case 1:
+		syscall(SYS_mbind, where, bytes, step->x % 6, &node, 2UL,
+			step->y % 8);
+		return;
+	case 2:
+		syscall(SYS_move_pages, 0, 1UL, &where, step->flags & 4 ? NULL : &status,
+			&status, step->y % 8);
+		return;
+	case 3:
+		syscall(SYS_remap_file_pages, where, bytes, 0, step->x % 64, 0);
+		return;
+	case 4:
+		fd = syscall(SYS_userfaultfd, O_CLOEXEC | O_NONBLOCK);
+		range = (struct uffdio_register){
+			.range = { (uintptr_t)where, bytes }, .mode = step->y % 8,
+		};
+		if (!ioctl(fd, UFFDIO_API, &api))
+			ioctl(fd, UFFDIO_REGISTER, &range);
+		close(fd);
+		return;
+	case 5:
+		prctl(67 /* PR_SET_MEMORY_MERGE */, step->y % 2, 0, 0, 0);
+		return;
+	case 6:
+		syscall(SYS_set_mempolicy, step->y % 2 ? MPOL_BIND : MPOL_DEFAULT,
+			step->y % 2 ? &node : NULL, step->y % 2 ? 2UL : 0UL);
+		return;
+	default:
+		munmap(mmap(where, bytes, PROT_READ, MAP_SHARED, a_heap(step)->fd,
+			    step->x % 64 * page_bytes()), bytes);
+	}
+}
+
+/* What the kernel tells of the mappings, and of the file, reads the module, too. */
+static void run_proc(const struct step *step)
+{
+	static const char *const names[] = {
+		"maps", "smaps", "numa_maps", "pagemap", "mem", "clear_refs", "fdinfo",
+	};
+	static char text[65536];
+	char path[64];
+	int fd;
+
+	snprintf(path, sizeof(path), "/proc/self/%s", names[step->block % 7]);
+	if (step->block % 7 == 6)
+		snprintf(path, sizeof(path), "/proc/self/fdinfo/%d", a_heap(step)->fd);
+	fd = open(path, step->flags & 1 ? O_RDWR | O_CLOEXEC : O_RDONLY | O_CLOEXEC);
+	if (step->block % 7 == 3)
+		(void)!pread(fd, text, 512, a_heap(step)->base / page_bytes() * 8);
+	else if (step->block % 7 == 4 && step->flags & 1)
+		(void)!pwrite(fd, text, step->x % 10000, an_address(step));
+	else if (step->block % 7 == 4)
+		(void)!pread(fd, text, step->x % 10000, an_address(step));
+	else if (step->flags & 1)
+		(void)!write(fd, step->y % 2 ? "1" : "4", 1);
+	else
+		while (read(fd, text, sizeof(text)) > 0)
+			;
+	close(fd);
 }
 
 static void run_mlock(const struct step *step)
@@ -870,6 +972,9 @@ static void run_step(const struct step *step)
 	case OP_TAKE: return run_take(step);
 	case OP_BATCH: return run_batch(step);
 	case OP_COUNT: return run_count(step);
+	case OP_RENEW: return run_renew(step);
+	case OP_ADVISE: return run_advise(step);
+	case OP_PROC: return run_proc(step);
 	case OP_KILL:
 		if (step->x % 4 == 0)
 			kill(getpid(), SIGKILL);
@@ -897,6 +1002,8 @@ static void world_open(void)
 		netlink_send(GENL_ID_CTRL, CTRL_CMD_GETFAMILY, 0, NULL,
 			     PRIVHEAP_FAMILY_NAME);
 	world.nth = open("/proc/thread-self/fail-nth", O_RDWR | O_CLOEXEC);
+	mkdir("/sys/fs/cgroup/privheap-fuzz", 0700);
+	world.cgroup = open("/sys/fs/cgroup/privheap-fuzz", O_RDONLY | O_CLOEXEC);
 }
 
 /* More rounds than one make other calls of the same kind, where the first has ended. */

@@ -413,7 +413,7 @@ static void fuzz(time_t start, time_t end)
 	}
 }
 
-static void quiet(const char *path, const char *value)
+static void set(const char *path, const char *value)
 {
 	int fd = open(path, O_WRONLY);
 
@@ -435,11 +435,13 @@ int main(int argc, char **argv)
 	state = start * 2654435761UL | 1;
 	world.nr_calls = mmap(NULL, page_bytes(), PROT_READ | PROT_WRITE,
 			      MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-	quiet("/sys/kernel/debug/failslab/ignore-gfp-wait", "N");
-	quiet("/sys/kernel/debug/failslab/verbose", "0");
-	quiet("/sys/kernel/debug/fail_page_alloc/ignore-gfp-wait", "N");
-	quiet("/sys/kernel/debug/fail_page_alloc/verbose", "0");
-	quiet("/sys/kernel/debug/fail_usercopy/verbose", "0");
+	set("/sys/kernel/debug/failslab/ignore-gfp-wait", "N");
+	set("/sys/kernel/debug/failslab/verbose", "0");
+	set("/sys/kernel/debug/fail_page_alloc/ignore-gfp-wait", "N");
+	set("/sys/kernel/debug/fail_page_alloc/verbose", "0");
+	set("/sys/kernel/debug/fail_usercopy/verbose", "0");
+	set("/sys/module/privheap/parameters/wave_kib", "16384");
+	set("/sys/fs/cgroup/cgroup.subtree_control", "+memory");
 	cover_open();
 	world_open();
 	printf("seed %#lx, %s\n", (unsigned long)state, cover ? "with KCOV" : "without KCOV");
