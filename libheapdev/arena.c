@@ -26,7 +26,7 @@ struct unused {
 
 size_t hd_page_bytes;
 pthread_mutex_t hd_arena_mutex = PTHREAD_MUTEX_INITIALIZER;
-struct hd_span **hd_map[HD_MAP_DIRECTORY_SLOTS];
+struct hd_leaf *hd_map[HD_MAP_DIRECTORY_SLOTS];
 
 static char *arena, *arena_end;
 static struct unused *arena_unused[ARENA_MAX_UNITS + 1];
@@ -104,11 +104,16 @@ void hd_arena_free(void *mem, size_t bytes)
 
 /* The table of pages */
 
+static size_t leaf_bytes(void)
+{
+	return (sizeof(struct hd_leaf) + hd_page_bytes - 1) & -hd_page_bytes;
+}
+
 bool hd_map_reserve(uintptr_t addr)
 {
 	uintptr_t index = addr >> (HD_MAP_SHIFT + HD_MAP_LEAF_BITS);
-	struct hd_span ***slot = &hd_map[index];
-	struct hd_span **leaf;
+	struct hd_leaf **slot = &hd_map[index];
+	struct hd_leaf *leaf;
 
 	if (index >= HD_MAP_DIRECTORY_SLOTS)
 		return false;
@@ -116,7 +121,7 @@ bool hd_map_reserve(uintptr_t addr)
 		return true;
 	pthread_mutex_lock(&hd_arena_mutex);
 	if (!*slot && nr_leaves < MAX_LEAVES) {
-		leaf = map_guarded(sizeof(*leaf) << HD_MAP_LEAF_BITS);
+		leaf = map_guarded(leaf_bytes());
 		if (leaf)
 			leaves[nr_leaves++] = index;
 		__atomic_store_n(slot, leaf, __ATOMIC_RELEASE);
@@ -129,11 +134,12 @@ void hd_map_set(uintptr_t addr, size_t bytes, struct hd_span *span)
 {
 	uintptr_t page = addr >> HD_MAP_SHIFT;
 	uintptr_t end = (addr + bytes) >> HD_MAP_SHIFT;
-	struct hd_span **leaf;
+	struct hd_leaf *leaf;
 
 	for (; page < end; page++) {
 		leaf = hd_map[page / HD_MAP_LEAF_SLOTS];
-		__atomic_store_n(&leaf[page % HD_MAP_LEAF_SLOTS], span,
+		__atomic_store_n(&leaf->offsets[page % HD_MAP_LEAF_SLOTS],
+				 span ? (char *)span - (char *)leaf : 0,
 				 __ATOMIC_RELEASE);
 	}
 }
@@ -145,8 +151,7 @@ void hd_arena_fork_child(void)
 	unsigned int i;
 
 	for (i = 0; i < nr_leaves; i++)
-		madvise(hd_map[leaves[i]],
-			sizeof(**hd_map) << HD_MAP_LEAF_BITS, MADV_DONTNEED);
+		madvise(hd_map[leaves[i]], leaf_bytes(), MADV_DONTNEED);
 	arena = arena_end = NULL;
 	memset(arena_unused, 0, sizeof(arena_unused));
 	hd_arena_mutex = unlocked;

@@ -156,10 +156,10 @@ alloc_slow(HANDLE heap, DWORD flags, size_t bytes, void *caller)
 static __attribute__((__noinline__)) void *
 alloc_elsewhere(HANDLE heap, DWORD flags, size_t bytes, void *caller)
 {
-	void *block = NULL;
+	void *block = hd_front_alloc(heap, bytes, HD_FRONT_MAX_BYTES);
 
-	if (hd_front_switch(heap))
-		block = hd_front_alloc(heap, bytes);
+	if (!block && hd_front_switch(heap))
+		block = hd_front_alloc(heap, bytes, HD_FRONT_MAX_BYTES);
 	if (!block)
 		return alloc_slow(heap, flags, bytes, caller);
 	return flags & HEAP_ZERO_MEMORY ? memset(block, 0, bytes) : block;
@@ -174,11 +174,20 @@ LPVOID WINAPI HeapAlloc(HANDLE hHeap, DWORD dwFlags, SIZE_T dwBytes)
 	void *block = NULL;
 
 	if (hd_likely(!(dwFlags & HEAP_ZERO_MEMORY)))
-		block = hd_front_alloc(hHeap, dwBytes);
+		block = hd_front_alloc(hHeap, dwBytes, HD_FRONT_TABLE_BYTES);
 	if (hd_unlikely(!block))
 		return alloc_elsewhere(hHeap, dwFlags, dwBytes,
 				       __builtin_return_address(0));
 	return block;
+}
+
+/* A block of a span that is not the thread's own, or that was not looked for. */
+static bool free_elsewhere(HANDLE heap, void *block)
+{
+	return hd_front_free(heap, block, false) ||
+	       (hd_front_aim(heap, block) &&
+		(hd_front_free(heap, block, true) ||
+		 hd_front_free(heap, block, false)));
 }
 
 static __attribute__((__noinline__)) BOOL free_slow(HANDLE heap, DWORD flags,
@@ -187,7 +196,7 @@ static __attribute__((__noinline__)) BOOL free_slow(HANDLE heap, DWORD flags,
 	struct hd_ref ref;
 	int err = 0;
 
-	if (!block || (hd_front_aim(heap, block) && hd_front_free(heap, block)))
+	if (!block || free_elsewhere(heap, block))
 		return TRUE;
 	if (!enter(&ref, "HeapFree", heap, flags))
 		return hd_error_fail(ERROR_INVALID_HANDLE);
@@ -203,7 +212,7 @@ static __attribute__((__noinline__)) BOOL free_slow(HANDLE heap, DWORD flags,
 
 BOOL WINAPI HeapFree(HANDLE hHeap, DWORD dwFlags, LPVOID lpMem)
 {
-	if (hd_likely(hd_front_free(hHeap, lpMem)))
+	if (hd_likely(hd_front_free(hHeap, lpMem, true)))
 		return TRUE;
 	return free_slow(hHeap, dwFlags, lpMem, __builtin_return_address(0));
 }
@@ -221,11 +230,11 @@ static void *realloc_in_cache(HANDLE heap, DWORD flags, void *block, size_t byte
 		fit = hd_front_fit(heap, block, bytes, &old_bytes);
 	if (fit != HD_FIT_MOVES)
 		return fit == HD_FIT_DONE ? block : NULL;
-	moved = hd_front_alloc(heap, bytes);
+	moved = hd_front_alloc(heap, bytes, HD_FRONT_MAX_BYTES);
 	if (!moved)
 		return NULL;
 	memcpy(moved, block, old_bytes);
-	if (!hd_front_free(heap, block))
+	if (!hd_front_free(heap, block, true))
 		free_slow(heap, flags, block, caller);
 	return moved;
 }

@@ -37,14 +37,18 @@ static const struct hd_slot no_slot;
 	.base = (struct hd_slot *)&no_slot, \
 }
 
+/* A table of pages without a span, for who has none yet. Nothing writes to it. */
+static struct hd_leaf no_leaf;
+
 /* Good before the first heap, too, when nothing has been initialized. */
 struct hd_cache hd_no_cache = {
 	.counters.key = HD_KEY_CLOSED,
-	.leaf_index = UINTPTR_MAX,
-	.bins = { [0 ... HD_NR_CLASSES - 1] = EMPTY_BIN },
+	.leaf = &no_leaf,
+	.bins = { [0 ... HD_NR_CLASSES] = EMPTY_BIN },
 };
 __thread struct hd_cache *hd_last_cache = &hd_no_cache;
-uint16_t hd_bin_of_size[HD_FRONT_TABLE_BYTES / 16 + 1];
+
+static uint8_t bin_of_size[HD_FRONT_TABLE_BYTES + 1];
 
 static pthread_key_t thread_key;
 static bool has_thread_key;
@@ -80,6 +84,19 @@ void hd_cache_change_key(struct hd_cache *cache, uintptr_t from, uintptr_t to)
 
 	__atomic_compare_exchange_n(&cache->counters.key, &expected, to, false,
 				    __ATOMIC_RELEASE, __ATOMIC_RELAXED);
+}
+
+/* Waits until its thread is in no call without a lock that began before. */
+void hd_cache_settle(const struct hd_front *front, struct hd_cache *cache)
+{
+	if (front->nr_closers || !cache->owned)
+		return;
+	hd_cache_change_key(cache, (uintptr_t)cache->heap->handle,
+			    HD_KEY_CLOSED);
+	cpus_agree(MEMBARRIER_CMD_PRIVATE_EXPEDITED);
+	wait_until_idle(cache);
+	hd_cache_change_key(cache, HD_KEY_CLOSED,
+			    (uintptr_t)cache->heap->handle);
 }
 
 /* From here on, nobody but the caller uses the caches; @own is the caller's. */
@@ -225,17 +242,23 @@ void hd_bin_drain(struct hd_front *front, struct hd_bin *bin, size_t count)
 	bin->top -= count;
 }
 
-/* Up to @want slots out of the spans that there are; false if there is none. */
-static bool bin_take(struct hd_front *front, struct hd_bin *bin,
+/*
+ * Up to @want slots out of the cache's own spans, of those that are everybody's, and of
+ * empty ones; false if there is none.
+ */
+static bool bin_take(struct hd_front *front, struct hd_cache *cache,
 		     unsigned int class, size_t want)
 {
+	struct hd_bin *bin = &cache->bins[class];
 	struct hd_span *span;
 	bool any = false;
 
 	while (want) {
-		span = front->partial[class];
+		span = cache->partial[class];
 		if (!span)
-			span = hd_span_use_empty(front, class);
+			span = front->partial[class];
+		if (!span)
+			span = hd_span_use_empty(front, cache, class);
 		if (!span)
 			break;
 		want -= hd_span_take_slots(front, bin, span, want);
@@ -244,24 +267,47 @@ static bool bin_take(struct hd_front *front, struct hd_bin *bin,
 	return any;
 }
 
+/*
+ * The same out of a span of another cache, which becomes this one's: if nobody has
+ * that cache, or @any.
+ */
+static bool bin_take_over(struct hd_front *front, struct hd_cache *cache,
+			  unsigned int class, size_t want, bool any)
+{
+	struct hd_cache *other;
+
+	for (other = front->caches; other; other = other->next)
+		if (other != cache && other->partial[class] &&
+		    (any || !other->owned))
+			break;
+	if (!other)
+		return false;
+	hd_span_pass(front, other->partial[class], cache);
+	return bin_take(front, cache, class, want);
+}
+
 /* Fills an empty bin, at least with one slot. */
 int hd_bin_fill(struct hd_hold *hold, uint64_t id, unsigned int class)
 {
 	struct hd_front *front = hold->front;
-	struct hd_bin *bin = &hold->cache->bins[class];
+	struct hd_cache *cache = hold->cache;
+	struct hd_bin *bin = &cache->bins[class];
 	size_t want;
 	int err;
 
 	if (!front->near || !bin_room(bin))
-		bin_grow(hold->cache, class);
+		bin_grow(cache, class);
 	if (!bin_room(bin))
 		return -ENOMEM;
 	want = (bin_room(bin) + 1) / 2;
-	if (bin_take(front, bin, class, want))
+	if (bin_take(front, cache, class, want) ||
+	    bin_take_over(front, cache, class, want, front->near))
 		return 0;
 	err = hd_span_add(hold, id, class);
 	if (!err)
-		bin_take(front, bin, class, want);
+		bin_take(front, cache, class, want);
+	else if (bin_take_over(front, cache, class, want, true))
+		err = 0;
 	return err;
 }
 
@@ -275,8 +321,8 @@ void hd_cache_refill(struct hd_front *front, struct hd_cache *cache)
 		bin = &cache->bins[i];
 		bin->top = bin->base;
 		room = bin_room(bin);
-		bin_take(front, bin, i, room < REFILL_SLOTS ? room :
-							      REFILL_SLOTS);
+		bin_take(front, cache, i, room < REFILL_SLOTS ? room :
+								REFILL_SLOTS);
 	}
 }
 
@@ -306,9 +352,10 @@ static struct hd_cache *cache_new(uint64_t id)
 	if (!cache)
 		return NULL;
 	memset(cache, 0, sizeof(*cache));
-	cache->leaf_index = UINTPTR_MAX;
-	for (i = 0; i < HD_NR_CLASSES; i++)
+	cache->leaf = &no_leaf;
+	for (i = 0; i <= HD_NR_CLASSES; i++)
 		cache->bins[i] = (struct hd_bin)EMPTY_BIN;
+	memcpy(cache->bin_of_size, bin_of_size, sizeof(bin_of_size));
 	if (!hd_backend_count(id, &cache->counters))
 		return cache;
 	pthread_mutex_lock(&hd_arena_mutex);
@@ -435,17 +482,14 @@ bool hd_front_switch(HANDLE handle)
 bool hd_front_aim(HANDLE handle, const void *block)
 {
 	uintptr_t index = (uintptr_t)block >> (HD_MAP_SHIFT + HD_MAP_LEAF_BITS);
-	struct hd_span **leaf;
+	const struct hd_leaf *leaf;
 
 	if (index >= HD_MAP_DIRECTORY_SLOTS || !hd_front_switch(handle))
 		return false;
-	leaf = hd_map[index];
-	if (!leaf)
-		return false;
-	hd_last_cache->spans = (uintptr_t)leaf -
-		(index << HD_MAP_LEAF_BITS) * sizeof(*leaf);
-	hd_last_cache->leaf_index = index;
-	return true;
+	leaf = __atomic_load_n(&hd_map[index], __ATOMIC_ACQUIRE);
+	if (leaf)
+		hd_last_cache->leaf = leaf;
+	return leaf;
 }
 
 /* A thread ends: what its caches hold goes back, the caches wait for another. */
@@ -484,7 +528,8 @@ void *hd_cache_pop(struct hd_cache *cache, unsigned int class, size_t bytes)
 	if (!slot->block)
 		return NULL;
 	bin->top = slot - 1;
-	atomic_store_explicit(slot->state, bytes + 1, memory_order_relaxed);
+	atomic_store_explicit(slot->state, hd_state_of_bytes(bytes),
+			      memory_order_relaxed);
 	cache->counters.nr_blocks++;
 	cache->counters.allocated_bytes += bytes;
 	return slot->block;
@@ -510,9 +555,10 @@ bool hd_cache_init(void)
 {
 	unsigned int i;
 
-	for (i = 0; i <= HD_FRONT_TABLE_BYTES / 16; i++)
-		hd_bin_of_size[i] = offsetof(struct hd_cache, bins) +
-			hd_front_class(16 * i) * sizeof(struct hd_bin);
+	/* A block of 0 bytes has a state of its own: its bin is the empty one. */
+	bin_of_size[0] = hd_bin_number(HD_NR_CLASSES);
+	for (i = 1; i <= HD_FRONT_TABLE_BYTES; i++)
+		bin_of_size[i] = hd_bin_number(hd_front_class(i));
 	if (!has_thread_key && pthread_key_create(&thread_key, thread_exit))
 		return false;
 	has_thread_key = true;

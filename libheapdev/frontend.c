@@ -97,14 +97,17 @@ bool hd_front_free_slow(const struct hd_ref *ref, void *block)
 		return false;
 	cache = hold.cache;
 	state = find_state(ref->heap, block, &span);
-	if (state)
-		old = hd_state_take(state, cache->shared);
+	if (state && atomic_load_explicit(state, memory_order_relaxed)) {
+		if (span->owner && span->owner != cache)
+			hd_span_pass(hold.front, span, NULL);
+		old = hd_state_take(state, false);
+	}
 	if (old) {
 		hd_cache_push(hold.front, cache, span->class, &(struct hd_slot){
 			.block = block, .state = state,
 		});
 		cache->counters.nr_blocks--;
-		cache->counters.allocated_bytes -= old - 1;
+		cache->counters.allocated_bytes -= hd_state_bytes(old);
 	}
 	too_many = hold.front->empty_bytes > empty_bound(hold.front);
 	hd_front_release(&hold);
@@ -134,7 +137,7 @@ bool hd_front_size(const struct hd_ref *ref, const void *block, size_t *bytes)
 	if (state && !is_dead(hold.front))
 		value = atomic_load_explicit(state, memory_order_relaxed);
 	hd_front_release(&hold);
-	*bytes = value - 1;
+	*bytes = hd_state_bytes(value);
 	return value;
 }
 
@@ -151,7 +154,8 @@ bool hd_front_resize(const struct hd_ref *ref, void *block, size_t old_bytes,
 		return false;
 	state = find_state(ref->heap, block, &span);
 	if (state && bytes <= span->slot_bytes) {
-		atomic_store_explicit(state, bytes + 1, memory_order_relaxed);
+		atomic_store_explicit(state, hd_state_of_bytes(bytes),
+				      memory_order_relaxed);
 		hold.cache->counters.allocated_bytes += bytes - old_bytes;
 		done = true;
 	}
@@ -328,7 +332,7 @@ static void describe_slots(const struct hd_span *span, uint32_t i,
 		.kind = state ? PRIVHEAP_ENTRY_BLOCK : PRIVHEAP_ENTRY_FREE,
 		.region = span->region,
 	};
-	entry->bytes = state ? state - 1 : entry->capacity_bytes;
+	entry->bytes = state ? hd_state_bytes(state) : entry->capacity_bytes;
 }
 
 /* Is this entry, that the program passed back, one of the span's? */
@@ -434,7 +438,7 @@ static bool span_is_sound(const struct hd_heap *heap, const struct hd_span *span
 		state = atomic_load_explicit(&span->states[i],
 					     memory_order_relaxed);
 		free = span->free[i / 64] >> i % 64 & 1;
-		if (state > span->slot_bytes + 1 || (free && state))
+		if (hd_state_bytes(state) > span->slot_bytes || (free && state))
 			return false;
 		nr_free += free;
 	}

@@ -18,18 +18,19 @@
 /* The table of pages has a place for each 4 KiB, whatever a page is. */
 #define HD_MAP_SHIFT		12
 #define HD_MAP_LEAF_BITS	18
-#define HD_MAP_LEAF_SLOTS	(1U << HD_MAP_LEAF_BITS)
+#define HD_MAP_LEAF_SLOTS	(1UL << HD_MAP_LEAF_BITS)
 #define HD_MAP_DIRECTORY_SLOTS	(1U << 17)	/* addresses of 47 bits */
 
 /**
  * struct hd_span - pages of one heap that are cut into slots of one class
  * @base: address of the first slot
  * @handle: the heap's (constant)
- * @magic: 2^64 / slot_bytes, rounded up: the product with an offset has the number
- *	of the slot above and, exactly if the offset is a multiple, less than
- *	itself below (constant)
+ * @owner: the cache whose thread takes blocks out without atomic operations; NULL if
+ *	nobody may, since blocks are freed in several threads (hd_span_pass())
+ * @bin: of the class in that cache (as @owner)
+ * @inverse: of the odd part of slot_bytes, modulo 2^64 (constant)
  * @nr_slots: how many (constant)
- * @bin: where the class's bin is in a cache (constant)
+ * @shift: slot_bytes is its odd part shifted left by this (constant)
  * @class: size class (constant)
  * @slot_bytes: length of a slot (constant)
  * @nr_free: bits that are set in @free (front)
@@ -40,15 +41,17 @@
  * @next_all: next span of the heap, and (front)
  * @prev_all: the one before (front)
  * @free: bit n is set when slot n is neither a block nor in a cache (front)
- * @states: by slot: requested size + 1, or 0 where there is no block. There is one
- *	more, always 0, for what is too short for a slot at the end of the span
+ * @states: by slot: the requested size; HD_STATE_EMPTY for a block of 0 bytes, and
+ *	0 where there is no block
  */
 struct hd_span {
 	uintptr_t base;
 	HANDLE handle;
-	uint64_t magic;
-	uint32_t nr_slots;
-	uint16_t bin;
+	struct hd_cache *owner;
+	struct hd_bin *bin;
+	uint64_t inverse;
+	size_t nr_slots;
+	uint8_t shift;
 	uint16_t class;
 	uint32_t slot_bytes;
 	uint32_t nr_free;
@@ -58,6 +61,19 @@ struct hd_span {
 	struct hd_span *next_all, *prev_all;
 	uint64_t *free;
 	_Atomic uint16_t states[];
+};
+
+/* Negative where sizes are positive, so that one comparison tells both from those. */
+#define HD_STATE_EMPTY	0xffff
+
+/**
+ * struct hd_leaf - 1 GiB of the table of pages
+ * @none: the span of a page that has none: of no heap
+ * @offsets: by page: where its span is, from here
+ */
+struct hd_leaf {
+	struct hd_span none;
+	intptr_t offsets[HD_MAP_LEAF_SLOTS];
 };
 
 /* A free slot in a cache. */
@@ -91,9 +107,10 @@ struct hd_bin {
  * @next_of_thread: next cache of the owner (owner)
  * @owned: a thread has it (front)
  * @budget: bytes that its bins may still grow by
- * @leaf_index: which leaf of the table of pages the last block was freed in (owner)
- * @spans: that leaf, as if it began with address 0 (owner)
- * @bins: by class
+ * @leaf: of the table of pages; likely the one that blocks are freed in (owner)
+ * @bins: by class; and one that is never filled
+ * @partial: spans that it owns with a free slot and a block, by class (front)
+ * @bin_of_size: by size, as hd_cache_bin() wants it (constant)
  */
 struct hd_cache {
 	struct privheap_counters counters;
@@ -105,9 +122,10 @@ struct hd_cache {
 	struct hd_cache *next_of_thread;
 	bool owned;
 	size_t budget;
-	uintptr_t leaf_index;
-	uintptr_t spans;
-	struct hd_bin bins[HD_NR_CLASSES];
+	const struct hd_leaf *leaf;
+	struct hd_bin bins[HD_NR_CLASSES + 1];
+	struct hd_span *partial[HD_NR_CLASSES];
+	uint8_t bin_of_size[HD_FRONT_TABLE_BYTES + 1];
 };
 
 extern struct hd_cache hd_no_cache;
@@ -115,8 +133,7 @@ extern struct hd_cache hd_no_cache;
 #define HD_KEY_CLOSED	((uintptr_t)&hd_no_cache)
 
 extern __thread struct hd_cache *hd_last_cache;
-extern uint16_t hd_bin_of_size[HD_FRONT_TABLE_BYTES / 16 + 1];
-extern struct hd_span **hd_map[HD_MAP_DIRECTORY_SLOTS];
+extern struct hd_leaf *hd_map[HD_MAP_DIRECTORY_SLOTS];
 
 /* Makes a cache of this heap the last one, if the calling thread has one. */
 bool hd_front_switch(HANDLE handle);
@@ -167,8 +184,12 @@ void hd_span_init(void);
 int hd_span_add(struct hd_hold *hold, uint64_t id, unsigned int class);
 /* Takes a span without a block out, that is on no list. */
 void hd_span_remove(struct hd_front *front, struct hd_span *span);
-/* Makes an empty span one that is used again. */
-struct hd_span *hd_span_use_empty(struct hd_front *front, unsigned int class);
+/* Makes an empty span one that is used again, by a cache. */
+struct hd_span *hd_span_use_empty(struct hd_front *front, struct hd_cache *cache,
+				  unsigned int class);
+/* Passes a span with a block on to another cache, or to all of them (NULL). */
+void hd_span_pass(struct hd_front *front, struct hd_span *span,
+		  struct hd_cache *to);
 /* Whatever they were, no slot is a block or in a cache any more. */
 void hd_span_free_all(struct hd_front *front);
 /* Takes the memory of pages that no block reaches into. */
@@ -189,6 +210,8 @@ bool hd_cache_init(void);
 struct hd_cache *hd_cache_find(const struct hd_heap *heap);
 /* From one key to another; not if the kernel has said that the heap is dead. */
 void hd_cache_change_key(struct hd_cache *cache, uintptr_t from, uintptr_t to);
+/* Waits until its thread is in no call without a lock that began before. */
+void hd_cache_settle(const struct hd_front *front, struct hd_cache *cache);
 /* From here on, nobody but the caller uses the caches; @own is the caller's. */
 void hd_front_close_locked(struct hd_front *front, const struct hd_cache *own);
 void hd_front_open_locked(struct hd_front *front);
@@ -280,65 +303,117 @@ static inline void hd_front_end(struct hd_cache *cache)
 	atomic_store_explicit(&cache->busy, 0, memory_order_release);
 }
 
-/* The span that an address is in, or NULL. */
-static inline struct hd_span *hd_front_span(const void *block)
+/* The span of the page at this place of the leaf, which may be another page's. */
+static inline struct hd_span *hd_leaf_span(const struct hd_leaf *leaf,
+					   const void *block)
 {
-	uintptr_t page = (uintptr_t)block >> HD_MAP_SHIFT;
-	uintptr_t index = page / HD_MAP_LEAF_SLOTS;
-	struct hd_span **leaf;
+	const intptr_t *offset = &leaf->offsets[(uintptr_t)block >> HD_MAP_SHIFT &
+						(HD_MAP_LEAF_SLOTS - 1)];
 
-	if (hd_unlikely(index >= HD_MAP_DIRECTORY_SLOTS))
-		return NULL;
-	leaf = __atomic_load_n(&hd_map[index], __ATOMIC_ACQUIRE);
-	if (hd_unlikely(!leaf))
-		return NULL;
-	return __atomic_load_n(&leaf[page % HD_MAP_LEAF_SLOTS],
-			       __ATOMIC_ACQUIRE);
+#ifdef __SANITIZE_THREAD__	/* as in hd_cache_has_key() */
+	return (void *)((char *)leaf + __atomic_load_n(offset, __ATOMIC_ACQUIRE));
+#else
+	struct hd_span *span = (void *)((char *)leaf + *offset);
+
+	/* Pairs with hd_map_set(): nothing of the span is read before. */
+	atomic_signal_fence(memory_order_acquire);
+	return span;
+#endif
 }
 
-/* The state of the slot that starts at an address; NULL if none does. */
+/* The span that an address is in; or NULL, or one of no heap. */
+static inline struct hd_span *hd_front_span(const void *block)
+{
+	uintptr_t index = (uintptr_t)block >> (HD_MAP_SHIFT + HD_MAP_LEAF_BITS);
+	const struct hd_leaf *leaf;
+
+	if (index >= HD_MAP_DIRECTORY_SLOTS)
+		return NULL;
+	leaf = __atomic_load_n(&hd_map[index], __ATOMIC_ACQUIRE);
+	return leaf ? hd_leaf_span(leaf, block) : NULL;
+}
+
+/*
+ * The state of the slot that starts at an address, which may be any; NULL if none
+ * does. The product with the inverse undoes the multiplication by the odd part of
+ * slot_bytes, and the rotation that by the power of two; of what is no multiple
+ * of slot_bytes, that makes something larger than the number of a slot.
+ */
 static inline _Atomic uint16_t *hd_span_state(struct hd_span *span,
 					      const void *block)
 {
-	unsigned __int128 product;
+	uint64_t i = (uintptr_t)block - span->base;
 
-	product = (unsigned __int128)((uintptr_t)block - span->base) *
-		  span->magic;
-	if (hd_unlikely((uint64_t)product >= span->magic))
+	asm("" : "+r" (i));	/* which is to be multiplied where it is */
+	i *= span->inverse;
+	i = i >> span->shift | i << (64 - span->shift);
+	if (hd_unlikely(i >= span->nr_slots))
 		return NULL;
-	return &span->states[(uint64_t)(product >> 64)];
+	return &span->states[i];
+}
+
+/* Only whether it is a cache of the caller's, or NULL, is to be relied on. */
+static inline struct hd_cache *hd_span_owner(const struct hd_span *span)
+{
+#ifdef __SANITIZE_THREAD__	/* as in hd_cache_has_key() */
+	return __atomic_load_n(&span->owner, __ATOMIC_ACQUIRE);
+#else
+	return span->owner;
+#endif
+}
+
+static inline unsigned int hd_state_of_bytes(size_t bytes)
+{
+	return bytes ? bytes : HD_STATE_EMPTY;
+}
+
+static inline size_t hd_state_bytes(unsigned int state)
+{
+	return state == HD_STATE_EMPTY ? 0 : state;
+}
+
+/* Numbers of bins count in words, which is how processors add them up. */
+static inline uint8_t hd_bin_number(unsigned int class)
+{
+	return class * (sizeof(struct hd_bin) / sizeof(void *));
+}
+
+static inline struct hd_bin *hd_cache_bin(struct hd_cache *cache, size_t number)
+{
+	return (struct hd_bin *)((void **)cache->bins + number);
 }
 
 /**
  * hd_front_alloc() - allocate a block from the calling thread's cache
  * @handle: any value
  * @bytes: requested size
+ * @max_bytes: larger ones are refused; a constant: which of two ways leads to the bin
  *
  * Return: the block; or NULL if it takes more than that.
  */
-hd_inline void *hd_front_alloc(HANDLE handle, size_t bytes)
+hd_inline void *hd_front_alloc(HANDLE handle, size_t bytes, size_t max_bytes)
 {
 	struct hd_cache *cache;
 	struct hd_slot *slot;
 	struct hd_bin *bin;
-	size_t offset;
 	void *block;
 
-	if (hd_likely(bytes <= HD_FRONT_TABLE_BYTES))
-		offset = hd_bin_of_size[(bytes + 15) / 16];
-	else if (bytes <= HD_FRONT_MAX_BYTES)
-		offset = offsetof(struct hd_cache, bins[hd_front_class(bytes)]);
-	else
+	if (hd_unlikely(bytes > max_bytes))
 		return NULL;
 	cache = hd_front_begin(handle);
 	if (hd_unlikely(!cache))
 		return NULL;
-	bin = (void *)((char *)cache + offset);
+	if (max_bytes <= HD_FRONT_TABLE_BYTES)
+		bin = hd_cache_bin(cache, cache->bin_of_size[bytes]);
+	else
+		bin = &cache->bins[hd_front_class(bytes)];
 	slot = bin->top;
 	block = slot->block;
 	if (hd_likely(block)) {
 		bin->top = slot - 1;
-		atomic_store_explicit(slot->state, bytes + 1,
+		atomic_store_explicit(slot->state,
+				      max_bytes <= HD_FRONT_TABLE_BYTES ? bytes :
+				      hd_state_of_bytes(bytes),
 				      memory_order_relaxed);
 		cache->counters.nr_blocks++;
 		cache->counters.allocated_bytes += bytes;
@@ -347,12 +422,15 @@ hd_inline void *hd_front_alloc(HANDLE handle, size_t bytes)
 	return block;
 }
 
-/* Takes what was in the slot out: from two threads only one gets it. */
-static inline unsigned int hd_state_take(_Atomic uint16_t *state, bool shared)
+/*
+ * Takes what was in the slot out. From two threads only one gets it: the span is
+ * the caller's alone, or it is everybody's.
+ */
+static inline size_t hd_state_take(_Atomic uint16_t *state, bool own)
 {
-	unsigned int old;
+	size_t old;
 
-	if (shared)
+	if (!own)
 		return atomic_exchange_explicit(state, 0, memory_order_acq_rel);
 	old = atomic_load_explicit(state, memory_order_relaxed);
 	atomic_store_explicit(state, 0, memory_order_relaxed);
@@ -363,44 +441,44 @@ static inline unsigned int hd_state_take(_Atomic uint16_t *state, bool shared)
  * hd_front_free() - free a block into the calling thread's cache
  * @handle: any value
  * @block: any value
+ * @own: a constant: whether its span has to be the cache's, or nobody's
  *
  * Return: false if it takes more than that, or is no block of this heap.
  */
-hd_inline bool hd_front_free(HANDLE handle, void *block)
+hd_inline bool hd_front_free(HANDLE handle, void *block, bool own)
 {
 	struct hd_cache *cache = hd_front_begin(handle);
 	_Atomic uint16_t *state;
 	struct hd_span *span;
 	struct hd_slot *slot;
 	struct hd_bin *bin;
-	unsigned int old;
+	size_t old;
 
 	if (hd_unlikely(!cache))
 		return false;
-	if (hd_unlikely((uintptr_t)block >> (HD_MAP_SHIFT + HD_MAP_LEAF_BITS) !=
-			cache->leaf_index))
+	span = hd_leaf_span(cache->leaf, block);
+	if (hd_unlikely(hd_span_owner(span) != (own ? cache : NULL)))
 		goto out_end;
-	/* Pairs with map_set(): nothing of the span is read before. */
-	span = __atomic_load_n((struct hd_span **)cache->spans +
-			       ((uintptr_t)block >> HD_MAP_SHIFT),
-			       __ATOMIC_ACQUIRE);
-	if (hd_unlikely(!span || span->handle != handle))
+	if (!own && span->handle != handle)
 		goto out_end;
 	state = hd_span_state(span, block);
 	if (hd_unlikely(!state))
 		goto out_end;
-	bin = (void *)((char *)cache + span->bin);
+	bin = own ? span->bin : &cache->bins[span->class];
 	slot = bin->top;
 	if (hd_unlikely(slot == bin->limit))
 		goto out_end;
-	old = hd_state_take(state, cache->shared);
-	if (hd_unlikely(!old))
-		goto out_end;
+	old = hd_state_take(state, own);
+	if (hd_unlikely((int16_t)old <= 0)) {
+		if (!old)
+			goto out_end;
+		old = hd_state_bytes(old);
+	}
 	slot[1].block = block;
 	slot[1].state = state;
-	bin->top = slot + 1;
+	bin->top++;
 	cache->counters.nr_blocks--;
-	cache->counters.allocated_bytes -= old - 1;
+	cache->counters.allocated_bytes -= old;
 	hd_front_end(cache);
 	return true;
 
@@ -429,26 +507,25 @@ static inline enum hd_fit hd_front_fit(HANDLE handle, const void *block,
 	struct hd_cache *cache = hd_front_begin(handle);
 	enum hd_fit fit = HD_FIT_UNKNOWN;
 	_Atomic uint16_t *state = NULL;
-	struct hd_span *span = NULL;
+	struct hd_span *span;
 	uint16_t old = 0;
 
 	if (!cache)
 		return fit;
-	if ((uintptr_t)block >> (HD_MAP_SHIFT + HD_MAP_LEAF_BITS) ==
-	    cache->leaf_index) {
-		span = hd_front_span(block);
-		if (span && span->handle == handle)
-			state = hd_span_state(span, block);
-	}
+	span = hd_leaf_span(cache->leaf, block);
+	if (span->handle == handle &&
+	    (hd_span_owner(span) == cache || !hd_span_owner(span)))
+		state = hd_span_state(span, block);
 	if (state)
 		old = atomic_load_explicit(state, memory_order_relaxed);
-	if (span && old) {
-		*old_bytes = old - 1;
+	if (old) {
+		*old_bytes = hd_state_bytes(old);
 		fit = bytes > span->slot_bytes ? HD_FIT_MOVES : HD_FIT_DONE;
 	}
 	/* If another thread frees it right now, it is not resized. */
 	if (fit == HD_FIT_DONE &&
-	    !atomic_compare_exchange_strong_explicit(state, &old, bytes + 1,
+	    !atomic_compare_exchange_strong_explicit(state, &old,
+						     hd_state_of_bytes(bytes),
 						     memory_order_acq_rel,
 						     memory_order_relaxed))
 		fit = HD_FIT_UNKNOWN;

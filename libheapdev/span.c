@@ -69,6 +69,14 @@ static void list_del(struct hd_span **list, struct hd_span *span)
 		span->next->prev = span->prev;
 }
 
+/* Which list a span with a free slot and a block is on. */
+static struct hd_span **partial_list(struct hd_front *front,
+				     const struct hd_span *span)
+{
+	return span->owner ? &span->owner->partial[span->class] :
+			     &front->partial[span->class];
+}
+
 static size_t span_words(uint32_t nr_slots)
 {
 	return (nr_slots + 63) / 64;
@@ -77,7 +85,7 @@ static size_t span_words(uint32_t nr_slots)
 /* Where in a descriptor the bits are: behind the states. */
 static size_t span_free_offset(uint32_t nr_slots)
 {
-	return (sizeof(struct hd_span) + (nr_slots + 1) * sizeof(uint16_t) + 7) /
+	return (sizeof(struct hd_span) + nr_slots * sizeof(uint16_t) + 7) /
 	       8 * 8;
 }
 
@@ -97,8 +105,28 @@ static void span_free_all(struct hd_span *span)
 	span->nr_free = span->nr_slots;
 }
 
-static struct hd_span *span_describe(struct hd_heap *heap, unsigned int class,
-				     uintptr_t base, size_t bytes)
+/* Each step makes twice as many bits right; of an odd number, three are already. */
+static uint64_t inverse_of(uint64_t odd)
+{
+	uint64_t inverse = odd;
+	int bits;
+
+	for (bits = 3; bits < 64; bits *= 2)
+		inverse *= 2 - odd * inverse;
+	return inverse;
+}
+
+static void span_set_owner(struct hd_span *span, struct hd_cache *owner)
+{
+	if (owner)
+		span->bin = &owner->bins[span->class];
+	__atomic_store_n(&span->owner, owner, __ATOMIC_RELEASE);
+}
+
+/* Of the cache that asked for it. */
+static struct hd_span *span_describe(const struct hd_hold *hold,
+				     unsigned int class, uintptr_t base,
+				     size_t bytes)
 {
 	uint32_t slot_bytes = hd_classes[class].slot_bytes;
 	uint32_t nr_slots = bytes / slot_bytes;
@@ -108,12 +136,13 @@ static struct hd_span *span_describe(struct hd_heap *heap, unsigned int class,
 		return NULL;
 	span->base = base;
 	span->bytes = bytes;
-	span->handle = heap->handle;
+	span->handle = hold->heap->handle;
 	span->class = class;
-	span->bin = offsetof(struct hd_cache, bins[class]);
 	span->slot_bytes = slot_bytes;
-	span->magic = UINT64_MAX / slot_bytes + 1;
+	span->shift = __builtin_ctz(slot_bytes);
+	span->inverse = inverse_of(slot_bytes >> span->shift);
 	span->nr_slots = nr_slots;
+	span_set_owner(span, hold->cache);
 	span->free = (void *)((char *)span + span_free_offset(nr_slots));
 	span_free_all(span);
 	return span;
@@ -129,7 +158,7 @@ static void span_insert(struct hd_front *front, struct hd_span *span)
 	front->spans = span;
 	front->class_bytes[span->class] += span->bytes;
 	front->span_bytes += span->bytes;
-	list_add(&front->partial[span->class], span);
+	list_add(partial_list(front, span), span);
 	hd_map_set(span->base, span->bytes, span);
 }
 
@@ -161,7 +190,7 @@ static int span_create(struct hd_hold *hold, uint64_t id, unsigned int class,
 	if (err)
 		return err;
 	span = hd_map_reserve(base) && hd_map_reserve(base + bytes - 1) ?
-	       span_describe(hold->heap, class, base, bytes) : NULL;
+	       span_describe(hold, class, base, bytes) : NULL;
 	if (!span) {
 		hd_backend_give(id, &base, 1);
 		return -ENOMEM;
@@ -283,10 +312,9 @@ void hd_span_drop(const struct hd_front *front, uint64_t id)
 {
 	struct drop drop = { .id = id };
 	const struct hd_span *span;
-	unsigned int i;
 
-	for (i = 0; i < HD_NR_CLASSES; i++)
-		for (span = front->partial[i]; span; span = span->next)
+	for (span = front->spans; span; span = span->next_all)
+		if (span->nr_free && span->nr_free < span->nr_slots)
 			drop_add(&drop, span);
 	if (drop.nr)
 		drop_send(&drop);
@@ -305,9 +333,9 @@ void hd_span_put_slot(struct hd_front *front, const struct hd_slot *slot)
 		return;
 	span->free[i / 64] |= 1ULL << i % 64;
 	if (!span->nr_free++)
-		list_add(&front->partial[span->class], span);
+		list_add(partial_list(front, span), span);
 	if (span->nr_free == span->nr_slots) {
-		list_del(&front->partial[span->class], span);
+		list_del(partial_list(front, span), span);
 		empty_add(front, span);
 	}
 }
@@ -342,27 +370,50 @@ size_t hd_span_take_slots(struct hd_front *front, struct hd_bin *bin,
 	bin->top += taken;
 	span->nr_free -= taken;
 	if (!span->nr_free)
-		list_del(&front->partial[span->class], span);
+		list_del(partial_list(front, span), span);
 	return taken;
 }
 
-/* Makes an empty span one that is used again. */
-struct hd_span *hd_span_use_empty(struct hd_front *front, unsigned int class)
+/*
+ * Makes an empty span one that is used again, by a cache. What is everybody's stays
+ * so: somebody may be about to find that a wrong pointer leads to no block.
+ */
+struct hd_span *hd_span_use_empty(struct hd_front *front, struct hd_cache *cache,
+				  unsigned int class)
 {
 	struct hd_span *span = front->empty[class];
 
-	if (span) {
-		empty_del(front, span);
-		list_add(&front->partial[class], span);
+	if (!span)
+		return NULL;
+	empty_del(front, span);
+	if (span->owner && span->owner != cache) {
+		hd_cache_settle(front, span->owner);
+		span_set_owner(span, cache);
 	}
+	list_add(partial_list(front, span), span);
 	return span;
+}
+
+/* Passes a span with a block on to another cache, or to all of them (NULL). */
+void hd_span_pass(struct hd_front *front, struct hd_span *span,
+		  struct hd_cache *to)
+{
+	hd_cache_settle(front, span->owner);
+	if (span->nr_free)
+		list_del(partial_list(front, span), span);
+	span_set_owner(span, to);
+	if (span->nr_free)
+		list_add(partial_list(front, span), span);
 }
 
 /* Whatever they were, no slot is a block or in a cache any more. */
 void hd_span_free_all(struct hd_front *front)
 {
+	struct hd_cache *cache;
 	struct hd_span *span;
 
+	for (cache = front->caches; cache; cache = cache->next)
+		memset(cache->partial, 0, sizeof(cache->partial));
 	memset(front->partial, 0, sizeof(front->partial));
 	memset(front->empty, 0, sizeof(front->empty));
 	front->empty_bytes = 0;
