@@ -617,6 +617,126 @@ TEST(free_in_other_thread)
 	EXPECT_TRUE(HeapDestroy(ring.heap));
 }
 
+/* Blocks of which every second one is freed, so that no span goes back. */
+#define NR_SCATTERED	4000
+#define SCATTERED_BYTES	1000
+
+struct scattered {
+	struct worker worker;
+	void *blocks[NR_SCATTERED];
+	unsigned int nr;
+};
+
+/* Fills the heap, frees every second block, and the others when all are done. */
+static void *scatter(void *arg)
+{
+	struct scattered *scattered = arg;
+	struct worker *worker = &scattered->worker;
+	void *block;
+	unsigned int i;
+
+	while (scattered->nr < NR_SCATTERED &&
+	       (block = HeapAlloc(worker->heap, 0, SCATTERED_BYTES)))
+		scattered->blocks[scattered->nr++] = block;
+	for (i = 0; i < scattered->nr; i += 2)
+		worker->nr_bad += !HeapFree(worker->heap, 0, scattered->blocks[i]);
+	pthread_barrier_wait(worker->barrier);
+	pthread_barrier_wait(worker->barrier);
+	for (i = 1; i < scattered->nr; i += 2)
+		worker->nr_bad += !HeapFree(worker->heap, 0, scattered->blocks[i]);
+	return NULL;
+}
+
+/* Free slots among the blocks of one thread are there for another. */
+TEST(full_heap_has_slots_of_other_threads)
+{
+	static struct scattered scattered;
+	struct worker *worker = &scattered.worker;
+	static void *blocks[NR_SCATTERED];
+	pthread_barrier_t barrier;
+	unsigned int nr = 0, i;
+
+	worker->heap = HeapCreate(0, 0, 2 * MIB);
+	ASSERT_HEAP(worker->heap);
+	pthread_barrier_init(&barrier, NULL, 2);
+	worker->barrier = &barrier;
+	ASSERT_EQ(0, pthread_create(&worker->thread, NULL, scatter, &scattered));
+	pthread_barrier_wait(&barrier);
+	EXPECT_LT(1500, scattered.nr);
+	while ((blocks[nr] = HeapAlloc(worker->heap, 0, SCATTERED_BYTES)))
+		ASSERT_GT(NR_SCATTERED, ++nr);
+	/* But for those that the other one keeps in its cache. */
+	EXPECT_LE(scattered.nr / 2 * SCATTERED_BYTES, nr * SCATTERED_BYTES + 128 * KIB);
+	EXPECT_EQ((scattered.nr / 2 + nr) * SCATTERED_BYTES, allocated(worker->heap));
+	pthread_barrier_wait(&barrier);
+	for (i = 0; i < nr; i++)
+		EXPECT_TRUE(HeapFree(worker->heap, 0, blocks[i]));
+	pthread_join(worker->thread, NULL);
+	EXPECT_EQ(0, worker->nr_bad);
+	EXPECT_EQ(0, allocated(worker->heap));
+	EXPECT_TRUE(HeapValidate(worker->heap, 0, NULL));
+	EXPECT_TRUE(HeapDestroy(worker->heap));
+}
+
+#define NR_CONTESTED	2000
+
+/* Blocks that two threads free, one after the other, at the same moment. */
+struct contest {
+	HANDLE heap;
+	_Atomic(void *) blocks[NR_CONTESTED];
+	_Atomic unsigned int nr_steps;
+	_Atomic unsigned int nr_freed;
+};
+
+static void wait_for_both(struct contest *contest, unsigned int step)
+{
+	contest->nr_steps++;
+	while (contest->nr_steps < 2 * step)
+		sched_yield();
+}
+
+static void free_contested(struct contest *contest, unsigned int i)
+{
+	void *block;
+
+	while (!(block = contest->blocks[i]))
+		sched_yield();
+	wait_for_both(contest, 2 * i + 1);
+	contest->nr_freed += HeapFree(contest->heap, 0, block);
+	wait_for_both(contest, 2 * i + 2);
+}
+
+static void *free_all_contested(void *arg)
+{
+	unsigned int i;
+
+	for (i = 0; i < scaled(NR_CONTESTED); i++)
+		free_contested(arg, i);
+	return NULL;
+}
+
+/* Of two threads that free a block, one succeeds, whoever allocated it. */
+TEST(free_at_once_in_two_threads)
+{
+	static struct contest contest;
+	unsigned int nr = scaled(NR_CONTESTED), i;
+	pthread_t thread;
+
+	contest.heap = HeapCreate(0, 0, 0);
+	ASSERT_HEAP(contest.heap);
+	ASSERT_EQ(0, pthread_create(&thread, NULL, free_all_contested, &contest));
+	for (i = 0; i < nr; i++) {
+		contest.blocks[i] = HeapAlloc(contest.heap, 0, 16 + i % 1000);
+		ASSERT_NE(NULL, contest.blocks[i]);
+		free_contested(&contest, i);
+	}
+	pthread_join(thread, NULL);
+	EXPECT_EQ(nr, contest.nr_freed);
+	EXPECT_EQ(0, allocated(contest.heap));
+	EXPECT_TRUE(HeapValidate(contest.heap, 0, NULL));
+	EXPECT_TRUE(HeapDestroy(contest.heap));
+}
+
 TEST(reset_empties_caches)
 {
 	HANDLE heap = HeapCreate(0, 0, 0);
