@@ -679,6 +679,7 @@ static inline struct ph_heap *ph_file_find(struct ph_file *file, u32 index)
 	if (likely(index < PH_FIRST_HEAPS))
 		return rcu_dereference_check(
 			file->first_heaps[array_index_nospec(index, PH_FIRST_HEAPS)],
+			rcu_read_lock_sched_held() ||
 			lockdep_is_held(&file->heaps.xa_lock));
 	return xa_load(&file->heaps, index);
 }
@@ -690,15 +691,16 @@ static inline struct ph_heap *ph_file_find(struct ph_file *file, u32 index)
  *
  * Return: the heap, or NULL.
  */
-static inline struct ph_heap *ph_heap_get(struct ph_file *file, u64 id)
+static __always_inline struct ph_heap *ph_heap_get(struct ph_file *file, u64 id)
 {
 	struct ph_heap *heap;
 
-	rcu_read_lock();
+	/* A grace period waits for this, too, and it is a sixth of the other kind. */
+	rcu_read_lock_sched();
 	heap = ph_file_find(file, id);
 	if (heap && !refcount_inc_not_zero(&heap->refs))
 		heap = NULL;
-	rcu_read_unlock();
+	rcu_read_unlock_sched();
 	if (unlikely(!heap))
 		return NULL;
 	smp_mb__after_atomic();	/* pairs with that of ph_retired_add() */
