@@ -312,8 +312,8 @@ int ph_heap_realloc(struct ph_heap *heap, const struct privheap_realloc *arg,
  */
 int ph_heap_free(struct ph_heap *heap, unsigned long addr)
 {
+	struct ph_block block __uninitialized;	/* ph_heap_find_block() fills it */
 	struct ph_region *region, *spare = NULL;
-	struct ph_block block;
 	int err;
 
 	mutex_lock(&heap->lock);
