@@ -266,6 +266,8 @@ unsigned int ph_chunk_missing(struct ph_chunk *chunk, struct ph_part part)
 {
 	unsigned int i, nr = 0;
 
+	if (!READ_ONCE(chunk->nr_resident))
+		return part.hi - part.lo;
 	for (i = part.lo; i < part.hi; i++)
 		nr += !READ_ONCE(chunk->pages[i]);
 	return nr;
