@@ -11,6 +11,7 @@
 
 #include <linux/mm.h>
 #include <linux/sched.h>
+#include <linux/sched/coredump.h>
 #include <linux/sched/mm.h>
 #include <linux/shrinker.h>
 #include <linux/slab.h>
@@ -26,6 +27,12 @@ static inline void vm_flags_clear(struct vm_area_struct *vma, vm_flags_t flags)
 {
 	vma->vm_flags &= ~flags;
 }
+#endif
+
+/* mm_flags_test(): since 6.18, when this flag got a longer name, too. */
+#ifndef MMF_DISABLE_THP_COMPLETELY
+#define MMF_DISABLE_THP_COMPLETELY MMF_DISABLE_THP
+#define mm_flags_test(flag, mm) test_bit(flag, &(mm)->flags)
 #endif
 
 /*

@@ -228,10 +228,24 @@ static vm_fault_t ph_fault_fill(struct ph_fault *fault, struct ph_batch *batch)
 	return ret;
 }
 
+/*
+ * A huge page, if there is one. The program may have switched them off, with prctl() or
+ * madvise(): not all kernels ask for that when they map one.
+ */
+static struct page *ph_fault_take_huge(struct ph_fault *fault)
+{
+	struct vm_area_struct *vma = fault->vmf->vma;
+
+	if (vma->vm_flags & VM_NOHUGEPAGE ||
+	    mm_flags_test(MMF_DISABLE_THP_COMPLETELY, vma->vm_mm))
+		return NULL;
+	return ph_pool_take_huge(fault->region->heap);
+}
+
 /* The part is a whole chunk: a huge page for it. Returns 0 if there is none. */
 static noinline vm_fault_t ph_fault_fill_huge(struct ph_fault *fault)
 {
-	struct page *page = ph_pool_take_huge(fault->region->heap);
+	struct page *page = ph_fault_take_huge(fault);
 	struct ph_chunk *chunk = fault->chunk;
 	vm_fault_t ret = VM_FAULT_NOPAGE;	/* another touch sees what is there */
 
@@ -355,8 +369,9 @@ static int ph_fault_touch(struct ph_fault *fault, int nr)
 }
 
 /* Gives a blank chunk a huge page, if there is one. */
-static void ph_fault_populate_huge(struct ph_chunk *chunk)
+static void ph_fault_populate_huge(struct ph_fault *fault)
 {
+	struct ph_chunk *chunk = fault->chunk;
 	struct page *page = NULL;
 	bool blank;
 
@@ -364,7 +379,7 @@ static void ph_fault_populate_huge(struct ph_chunk *chunk)
 	blank = ph_chunk_is_blank_locked(chunk);
 	mutex_unlock(&chunk->lock);
 	if (blank)
-		page = ph_pool_take_huge(chunk->heap);
+		page = ph_fault_take_huge(fault);
 	if (!page)
 		return;
 	mutex_lock(&chunk->lock);
@@ -447,7 +462,7 @@ static int ph_fault_populate_some(struct ph_region *region, unsigned long first,
 	if (fault.chunk) {
 		fault.vmf = &(struct vm_fault){ .vma = vma };
 		if (unlikely(region->heap->huge))
-			ph_fault_populate_huge(fault.chunk);
+			ph_fault_populate_huge(&fault);
 		ret = ph_fault_populate(&fault);
 		if (unlikely(region->heap->huge) && ret > 0)
 			ret = ph_fault_touch(&fault, ret);

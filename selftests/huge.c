@@ -5,10 +5,11 @@
  */
 #include <pthread.h>
 #include <sys/mman.h>
+#include <sys/prctl.h>
 #include <sys/uio.h>
 
 #include "kselftest_harness.h"
-#include "privheap_util.h"
+#include "netlink_util.h"
 
 #define HUGE_BYTES	(2 * MIB)
 #define NR_HUGE		4
@@ -16,6 +17,8 @@
 #define PROACTIVENESS	"/proc/sys/vm/compaction_proactiveness"
 /* The longest window where there is no huge page. */
 #define WINDOW_PAGES	64
+#define WINDOW_ORDER	6
+#define HUGE_ORDER	9
 
 FIXTURE(huge) {
 	int fd;
@@ -102,6 +105,43 @@ static void expect_state(struct __test_metadata *_metadata,
 				    self->before.out_committed_bytes));
 	EXPECT_EQ(resident, (long)(stat.out_resident_bytes -
 				   self->before.out_resident_bytes));
+}
+
+/* Faults of a heap that gave memory to 2^@order pages, see count_faults(). */
+struct order_count {
+	__u64 order;
+	__u64 nr;
+};
+
+static int visit_faults(const struct nl_msg *msg, void *arg)
+{
+	struct order_count *count = arg;
+
+	if (msg->attrs[PRIVHEAP_A_FAULT_SOURCE] &&
+	    nl_number(msg->attrs[PRIVHEAP_A_FAULT_SOURCE]) !=
+	    PRIVHEAP_SOURCE_RESIDENT &&
+	    nl_number(msg->attrs[PRIVHEAP_A_FAULT_ORDER]) == count->order)
+		count->nr += nl_number(msg->attrs[PRIVHEAP_A_FAULT_NR_FAULTS]);
+	return 0;
+}
+
+/* How many faults of the heap there were of an order, or a negative errno. */
+static long count_faults(const struct heap *heap, unsigned int order)
+{
+	struct order_count count = { .order = order };
+	struct privheap_stat stat;
+	struct nl_msg msg;
+	struct nl nl;
+	int err;
+
+	err = heap_stat(heap, &stat) ?: nl_open(&nl);
+	if (err)
+		return err;
+	nl_begin(&nl, &msg, PRIVHEAP_CMD_FAULT_GET, NLM_F_DUMP);
+	nl_add_u64(&msg, PRIVHEAP_A_FAULT_SERIAL, stat.out_serial);
+	err = nl_ask(&nl, &msg, visit_faults, &count);
+	nl_close(&nl);
+	return err ?: (long)count.nr;
 }
 
 /* Where there is one */
@@ -318,11 +358,41 @@ TEST_F(huge, part_freed)
 	EXPECT_EQ(0, mapping_rss(self->halves[0]));
 }
 
+/* Where the program wants no huge pages: memory comes as before, but page by page. */
+TEST_F(huge, switched_off_by_program)
+{
+	long faults;
+	size_t i;
+
+	ASSERT_EQ(0, prctl(PR_SET_THP_DISABLE, 1, 0, 0, 0));
+	faults = nr_faults();
+	for (i = 0; i < HUGE_BYTES; i += self->page)
+		self->halves[0][i] = 1;
+	EXPECT_LE(faults + (long)(HUGE_BYTES / self->page), nr_faults());
+	EXPECT_EQ(0, huge_bytes(self->halves[0]));
+	EXPECT_EQ(HUGE_BYTES, mapping_rss(self->halves[0]));
+	expect_state(_metadata, self, 0, HUGE_BYTES);
+	EXPECT_EQ(HUGE_BYTES, heap_prefault(&self->heap, self->halves[2], HUGE_BYTES));
+	EXPECT_EQ(0, huge_bytes(self->halves[0]));
+	ASSERT_EQ(0, block_free(&self->heap, self->halves[1]));
+	expect_state(_metadata, self, -(long)HUGE_BYTES / 2, 3 * HUGE_BYTES / 2);
+	EXPECT_EQ(SIGSEGV, touch_read(self->halves[1]));
+	ASSERT_EQ(0, prctl(PR_SET_THP_DISABLE, 0, 0, 0, 0));
+	self->halves[4][0] = 1;
+	EXPECT_EQ(HUGE_BYTES, huge_bytes(self->halves[0]));
+	ASSERT_EQ(0, madvise(self->heap.base, self->heap.region_bytes,
+			     MADV_NOHUGEPAGE));
+	self->halves[6][0] = 1;
+	EXPECT_EQ(HUGE_BYTES, huge_bytes(self->halves[0]));
+	expect_state(_metadata, self, -(long)HUGE_BYTES / 2, 5 * HUGE_BYTES / 2 +
+		     WINDOW_PAGES * (long)self->page);
+}
+
 /* A range that ends in the middle of huge pages on both sides. */
 TEST_F(huge, part_of_two_freed)
 {
+	size_t i, largest;
 	char *block;
-	size_t i;
 
 	for (i = 1; i < 5; i++) {
 		ASSERT_EQ(0, block_free(&self->heap, self->halves[i]));
@@ -336,6 +406,8 @@ TEST_F(huge, part_of_two_freed)
 	expect_state(_metadata, self, 0, 3 * HUGE_BYTES);
 	EXPECT_EQ(3 * HUGE_BYTES, huge_bytes(block));
 	ASSERT_EQ(0, block_free(&self->heap, block));
+	/* It was freed twice, which may be a wave. */
+	ASSERT_EQ(0, heap_compact(&self->heap, &largest));
 	expect_state(_metadata, self, -2L * HUGE_BYTES, HUGE_BYTES);
 	EXPECT_EQ(SIGSEGV, touch_read(self->halves[1]));
 	EXPECT_EQ(SIGSEGV, touch_read(self->halves[5] - 1));
@@ -652,10 +724,14 @@ static void child_touches_at_limit(struct __test_metadata *_metadata,
 	self->halves[0][HUGE_BYTES / 4] = 1;
 	expect_state(_metadata, self, 0, WINDOW_PAGES * self->page);
 	EXPECT_EQ(0, huge_bytes(self->halves[0]));
+	EXPECT_EQ(0, count_faults(&self->heap, HUGE_ORDER));
+	EXPECT_EQ(1, count_faults(&self->heap, WINDOW_ORDER));
 	EXPECT_EQ(0, cgroup_events(cgroup, "oom_kill"));
 	ASSERT_EQ(0, cgroup_set(cgroup, "memory.max", "max"));
 	self->halves[2][0] = 1;
 	EXPECT_EQ(HUGE_BYTES, huge_bytes(self->halves[0]));
+	EXPECT_EQ(1, count_faults(&self->heap, HUGE_ORDER));
+	EXPECT_EQ(1, count_faults(&self->heap, WINDOW_ORDER));
 	ASSERT_EQ(0, heap_destroy(&self->heap));
 	close(self->fd);
 }
@@ -739,6 +815,7 @@ TEST_F_TIMEOUT(huge, falls_back_under_fragmentation, 300)
 		EXPECT_TRUE(all_bytes(block + i * HUGE_BYTES, HUGE_BYTES, 2));
 	}
 	EXPECT_EQ(1, nr_without);
+	EXPECT_EQ((long)i - 1, count_faults(&self->heap, HUGE_ORDER));
 	munmap(memory, fragments);
 	snprintf(text, sizeof(text), "%ld", proactiveness);
 	ASSERT_EQ(0, file_write(PROACTIVENESS, text));
