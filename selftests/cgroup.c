@@ -85,6 +85,48 @@ TEST_F(cgroup, pages_are_charged_to_tenant)
 	EXPECT_NOTHING_CHARGED(0);
 }
 
+/* One page in each page table: as many pages as tables, which are the program's. */
+static void child_prefaults(struct __test_metadata *_metadata,
+			    FIXTURE_DATA(cgroup) *self)
+{
+	const size_t nr = 256, table_bytes = 2 * MIB;
+	const long bytes = nr * page_bytes(), slack = bytes / 2;
+	const struct cgroup *program = &self->tenants[1];
+	long before, tenant;
+	struct heap heap;
+	char *block;
+	size_t i;
+
+	ASSERT_EQ(0, cgroup_enter(program));
+	self->fd = privheap_open();
+	ASSERT_EQ(0, tenant_heap(&heap, 0, .flags = CGROUP,
+				 .policy = PRIVHEAP_POLICY_PAGE));
+	ASSERT_EQ(0, block_alloc(&heap, nr * table_bytes, &block));
+	before = cgroup_bytes_exact(program);
+	tenant = cgroup_bytes_exact(&self->tenants[0]);
+	for (i = 0; i < nr; i++) {
+		ASSERT_EQ((long)page_bytes(),
+			  heap_prefault(&heap, block + i * table_bytes,
+					page_bytes()));
+	}
+	EXPECT_LE(before + bytes, cgroup_bytes_exact(program));
+	EXPECT_GE(before + bytes + slack, cgroup_bytes_exact(program));
+	EXPECT_LE(tenant + bytes, cgroup_bytes_exact(&self->tenants[0]));
+	EXPECT_GE(tenant + bytes + slack, cgroup_bytes_exact(&self->tenants[0]));
+}
+
+TEST_F(cgroup, page_tables_are_charged_to_program)
+{
+	pid_t pid = fork();
+
+	ASSERT_LE(0, pid);
+	if (!pid) {
+		child_prefaults(_metadata, self);
+		_exit(0);
+	}
+	EXPECT_EQ(0, child_wait(pid));
+}
+
 TEST_F(cgroup, bookkeeping_is_charged_to_tenant)
 {
 	struct heap heaps[100];

@@ -30,6 +30,8 @@ FIXTURE(race) {
 	size_t bytes;
 	struct heap heap;
 	struct privheap_stat before;
+	/* That comes and goes. */
+	struct heap racing;
 	/* What the threads touch, how often they have, and when to end. */
 	char *block;
 	unsigned long nr_touches;
@@ -148,12 +150,14 @@ static void stop_threads(struct __test_metadata *_metadata,
 	}
 }
 
-/* The heap holds what it did in the beginning, and maps no more. */
+/* Without idle pages the heap holds what it did in the beginning, and maps no more. */
 static void expect_as_before(struct __test_metadata *_metadata,
 			     FIXTURE_DATA(race) *self)
 {
 	struct privheap_stat expected = self->before, stat;
+	size_t largest;
 
+	ASSERT_EQ(0, heap_compact(&self->heap, &largest));
 	ASSERT_EQ(0, heap_stat(&self->heap, &stat));
 	expected.out_committed_peak_bytes = stat.out_committed_peak_bytes;
 	expected.out_policy = stat.out_policy;
@@ -162,9 +166,11 @@ static void expect_as_before(struct __test_metadata *_metadata,
 	EXPECT_GE((long)self->page, mapping_rss(self->heap.base));
 }
 
+/* What was freed goes at once, or was kept for the next round and goes then. */
 TEST_F_TIMEOUT(race, free, 120)
 {
 	unsigned int round;
+	size_t largest;
 	char *block;
 
 	ASSERT_EQ(0, start_threads(self, self->heap.base));
@@ -174,6 +180,10 @@ TEST_F_TIMEOUT(race, free, 120)
 		let_touch(self);
 		ASSERT_EQ(0, block_free(&self->heap, block));
 		let_touch(self);
+		if (round % 2) {
+			ASSERT_EQ(0, heap_compact(&self->heap, &largest));
+			let_touch(self);
+		}
 	}
 	stop_threads(_metadata, self);
 	expect_as_before(_metadata, self);
@@ -321,6 +331,58 @@ TEST_F_TIMEOUT(race, munmap, 120)
 }
 
 /* A child has none of the heap, whatever the threads are doing. */
+/* Makes a block resident, over and over, until that fails. */
+static void *prefault_pages(void *data)
+{
+	FIXTURE_DATA(race) *self = data;
+	long done;
+
+	do {
+		__atomic_fetch_add(&self->nr_touches, 1, __ATOMIC_RELAXED);
+		done = heap_prefault(&self->racing, self->block, self->bytes);
+		if (done > 0 && heap_decommit(&self->racing, self->block,
+					      self->bytes) > 0)
+			heap_commit(&self->racing, self->block, self->bytes / 2);
+	} while (done > 0);
+	return (void *)done;
+}
+
+/* A call that makes pages resident, and the region that it does so in. */
+TEST_F_TIMEOUT(race, prefault, 120)
+{
+	struct privheap_stat stat;
+	unsigned int round, i;
+	pthread_t thread;
+	void *ret;
+
+	for (round = 0; round < scaled(NR_ROUNDS); round++) {
+		ASSERT_EQ(0, make_heap(&self->racing, self->fd, variant));
+		ASSERT_EQ(0, block_alloc(&self->racing, self->bytes, &self->block));
+		self->nr_touches = 0;
+		ASSERT_EQ(0, pthread_create(&thread, NULL, prefault_pages, self));
+		while (!__atomic_load_n(&self->nr_touches, __ATOMIC_ACQUIRE))
+			sched_yield();
+		for (i = 0; i < round % 16; i++)
+			sched_yield();
+		if (round % 2) {
+			ASSERT_EQ(0, munmap(self->racing.base,
+					    self->racing.region_bytes));
+			ASSERT_EQ(0, pthread_join(thread, &ret));
+			EXPECT_TRUE((long)ret == -ENOENT || (long)ret == -EIDRM);
+			ASSERT_EQ(0, heap_stat(&self->racing, &stat));
+			EXPECT_EQ(PRIVHEAP_STAT_S_DEAD, stat.out_state);
+			EXPECT_EQ(0, stat.out_resident_bytes);
+			EXPECT_EQ(0, stat.out_committed_bytes);
+			ASSERT_EQ(0, heap_destroy(&self->racing));
+		} else {
+			ASSERT_EQ(0, heap_destroy(&self->racing));
+			ASSERT_EQ(0, pthread_join(thread, &ret));
+			EXPECT_TRUE((long)ret == -ENOENT || (long)ret == -ENXIO);
+		}
+	}
+	expect_as_before(_metadata, self);
+}
+
 TEST_F_TIMEOUT(race, fork, 120)
 {
 	unsigned int round;

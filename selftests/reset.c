@@ -4,6 +4,8 @@
  * and resident for blocks to come.
  */
 #include <pthread.h>
+#include <signal.h>
+#include <sys/time.h>
 
 #include "kselftest_harness.h"
 #include "privheap_util.h"
@@ -202,6 +204,98 @@ TEST_F(reset, of_wrong_heap)
 	EXPECT_HEAP_STAT(&stat, &self->heap);
 	ASSERT_EQ(0, munmap(self->heap.base, self->heap.region_bytes));
 	EXPECT_EQ(-EIDRM, heap_reset(&self->heap, 0, &kept));
+}
+
+/* Signals */
+
+static volatile sig_atomic_t nr_signals;
+
+static void note_signal(int signal)
+{
+	nr_signals++;
+}
+
+/* A heap with blocks that have a region of their own, and others. */
+static void fill_heap(struct __test_metadata *_metadata, struct heap *heap, int fd)
+{
+	int i;
+
+	ASSERT_EQ(0, heap_create(heap, fd, .policy = PRIVHEAP_POLICY_POPULATE));
+	for (i = 0; i < 16; i++) {
+		touched_block(_metadata, heap, MIB / 2);
+		touched_block(_metadata, heap, 2 * MIB);
+	}
+}
+
+/* Both are done to the end, and the handler runs then. A timer makes the signals. */
+TEST_F(reset, signals_do_not_end_it)
+{
+	const struct itimerval fast = { { 0, 200 }, { 0, 200 } }, off = {};
+	const struct sigaction action = { .sa_handler = note_signal };
+	int i, before, nr_resets = 0, nr_destroys = 0;
+	struct privheap_stat stat;
+	struct heap heap;
+	size_t kept;
+
+	ASSERT_EQ(0, sigaction(SIGALRM, &action, NULL));
+	for (i = 0; i < 100 && !(nr_resets && nr_destroys); i++) {
+		fill_heap(_metadata, &heap, self->fd);
+		ASSERT_EQ(0, setitimer(ITIMER_REAL, &fast, NULL));
+		before = nr_signals;
+		ASSERT_EQ(0, heap_reset(&heap, 0, &kept));
+		nr_resets += nr_signals != before;
+		ASSERT_EQ(0, heap_stat(&heap, &stat));
+		EXPECT_EQ(0, stat.out_nr_blocks);
+		EXPECT_EQ(self->page, stat.out_committed_bytes);
+		ASSERT_EQ(0, setitimer(ITIMER_REAL, &off, NULL));
+		ASSERT_EQ(0, heap_destroy(&heap));
+
+		fill_heap(_metadata, &heap, self->fd);
+		ASSERT_EQ(0, setitimer(ITIMER_REAL, &fast, NULL));
+		before = nr_signals;
+		ASSERT_EQ(0, heap_destroy(&heap));
+		nr_destroys += nr_signals != before;
+		ASSERT_EQ(0, setitimer(ITIMER_REAL, &off, NULL));
+		EXPECT_EQ(-ENXIO, heap_stat(&heap, &stat));
+	}
+	EXPECT_LT(0, nr_resets);
+	EXPECT_LT(0, nr_destroys);
+	EXPECT_EQ(1, maps_heaps());
+}
+
+/* A task that is killed meanwhile leaves nothing. */
+TEST_F(reset, killed_meanwhile)
+{
+	struct cgroup cgroup;
+	int pipes[2], i;
+	struct heap heap;
+	size_t kept;
+	pid_t pid;
+	char c;
+
+	ASSERT_EQ(0, cgroup_create(&cgroup));
+	for (i = 0; i < 8; i++) {
+		ASSERT_EQ(0, pipe(pipes));
+		pid = fork();
+		ASSERT_LE(0, pid);
+		if (!pid) {
+			ASSERT_EQ(0, cgroup_enter(&cgroup));
+			fill_heap(_metadata, &heap, privheap_open());
+			ASSERT_EQ(1, write(pipes[1], "", 1));
+			if (i % 2)
+				heap_destroy(&heap);
+			else
+				heap_reset(&heap, 0, &kept);
+			pause();
+		}
+		close(pipes[1]);
+		ASSERT_EQ(1, read(pipes[0], &c, 1));
+		close(pipes[0]);
+		ASSERT_EQ(0, kill(pid, SIGKILL));
+		EXPECT_EQ(-SIGKILL, child_wait(pid));
+		EXPECT_TRUE(eventually(cgroup_bytes_exact(&cgroup) < (long)MIB));
+	}
+	EXPECT_TRUE(eventually(!cgroup_destroy(&cgroup)));
 }
 
 /* Idle pages */
