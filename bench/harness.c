@@ -188,7 +188,9 @@ static double lowest(const struct bench_case *c)
 /* A single round that something else disturbed does no harm. */
 static double spread(const struct bench_case *c)
 {
-	return c->costs[nr_rounds / 2] / lowest(c) - 1;
+	double middle = c->costs[nr_rounds / 2];
+
+	return middle == lowest(c) ? 0 : middle / lowest(c) - 1;	/* may be 0 / 0 */
 }
 
 static double ratio(const struct bench_subject *subject,

@@ -120,7 +120,8 @@ void ph_idle_use(struct ph_region *region, unsigned long first,
 void ph_idle_forget(struct ph_chunk *chunk, struct ph_part part);
 void ph_idle_went(struct ph_heap *heap, unsigned long nr);
 void ph_idle_missed(struct ph_heap *heap, unsigned long nr);
-bool ph_idle_give_way(struct ph_heap *heap, unsigned long nr);
+bool ph_idle_give_way(struct ph_heap *heap, struct ph_limit *node,
+		      unsigned long nr);
 
 /* pool.c */
 bool ph_pool_cgroup_has_room(struct page *page);

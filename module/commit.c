@@ -176,7 +176,7 @@ static int ph_commit_charge(struct ph_region *region, unsigned long first,
 	if (!*missing)
 		return 0;
 	err = ph_limit_charge(heap, *missing);
-	if (err != -EDQUOT || !ph_idle_give_way(heap, *missing))
+	if (err != -EDQUOT || !ph_idle_give_way(heap, heap->charge.refused, *missing))
 		return err;
 	*missing = end - first - ph_count_committed(region, first, end);
 	return ph_limit_charge(heap, *missing);
@@ -224,12 +224,15 @@ int ph_commit_pages(struct ph_region *region, unsigned long first,
 		    unsigned long nr, bool backed)
 {
 	unsigned long end = first + nr, index, missing;
+	struct ph_heap *heap = region->heap;
 	struct ph_chunk *chunk;
 	struct ph_part part;
 	int err;
 
-	lockdep_assert_held(&region->heap->lock);
+	lockdep_assert_held(&heap->lock);
 	err = ph_commit_prepare(region, first, end, &missing, backed);
+	if (err == -ENOMEM && ph_idle_give_way(heap, heap->limit.parent, missing))
+		err = ph_commit_prepare(region, first, end, &missing, backed);
 	if (err || missing)
 		trace_privheap_page_commit(region, first, nr, missing, backed,
 					   err);
@@ -244,8 +247,8 @@ int ph_commit_pages(struct ph_region *region, unsigned long first,
 		mutex_unlock(&chunk->lock);
 		cond_resched();
 	}
-	ph_limit_settle(region->heap);
-	ph_idle_missed(region->heap, missing);
+	ph_limit_settle(heap);
+	ph_idle_missed(heap, missing);
 out_use:
 	ph_idle_use(region, first, end);
 	return 0;

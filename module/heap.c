@@ -73,7 +73,7 @@ static const struct ph_block_ops ph_heap_block_ops = {
  * @heap: which
  * @arg: receives the length of the largest free range that stays committed
  *
- * Context: May sleep; takes ph_heap.lock.
+ * Context: May sleep; takes ph_heap.lock, and mmap_lock for regions that are idle.
  * Return: 0, -ENXIO, -EIDRM.
  */
 int ph_heap_compact(struct ph_heap *heap, struct privheap_compact *arg)
@@ -89,6 +89,7 @@ int ph_heap_compact(struct ph_heap *heap, struct privheap_compact *arg)
 		arg->out_largest_free_bytes = ph_walk_largest_free(heap);
 	}
 	mutex_unlock(&heap->lock);
+	ph_heap_discard_idle(heap);
 	return err;
 }
 
@@ -453,6 +454,7 @@ static struct ph_heap *ph_heap_new(struct ph_file *file,
 	mutex_init(&heap->grow_lock);
 	mutex_init(&heap->lock);
 	INIT_LIST_HEAD(&heap->regions);
+	INIT_LIST_HEAD(&heap->idle_regions);
 	spin_lock_init(&heap->counters_lock);
 	INIT_LIST_HEAD(&heap->counters);
 	mt_init(&heap->others);

@@ -9,7 +9,21 @@
 #include "inject.h"
 #include "trace.h"
 
-/* Finds room for a block in *@spare, its own region. */
+/* Makes an idle region the one of a block. */
+static int ph_heap_place_idle_locked(struct ph_heap *heap,
+				     struct ph_region *region,
+				     unsigned long bytes, unsigned long align,
+				     unsigned long *addr)
+{
+	int err = ph_block_alloc_dedicated(&heap->store, &region->blocks, bytes,
+					   align, addr);
+
+	if (!err)
+		ph_heap_use_region_locked(heap, region);
+	return err;
+}
+
+/* Finds room for a block in *@spare, its own region, or in an idle one. */
 static int ph_heap_place_own_locked(struct ph_heap *heap, unsigned long bytes,
 				    unsigned long align,
 				    struct ph_region **spare,
@@ -18,8 +32,12 @@ static int ph_heap_place_own_locked(struct ph_heap *heap, unsigned long bytes,
 	struct ph_region *region = *spare;
 	int err;
 
-	if (!region)
-		return -ENOSPC;
+	if (!region) {
+		region = ph_heap_idle_region_locked(heap,
+						    ph_heap_own_pages(bytes, align));
+		return region ? ph_heap_place_idle_locked(heap, region, bytes,
+							  align, addr) : -ENOSPC;
+	}
 	err = ph_heap_attach_locked(heap, region, true);
 	if (err)
 		return err;
@@ -46,8 +64,8 @@ ph_heap_place_locked(struct ph_heap *heap, unsigned long bytes,
 }
 
 /*
- * Frees a block; the region that it had of its own becomes the call's spare. What it
- * holds need not be wiped: that is done when the call discards the region.
+ * Frees a block; the region that it had of its own becomes an idle one, or the call's
+ * spare. What goes need not be wiped: that is done with the pages.
  */
 static void ph_heap_free_locked(struct ph_heap *heap, struct ph_region *region,
 				struct ph_block *block, struct ph_region **spare)
@@ -57,8 +75,10 @@ static void ph_heap_free_locked(struct ph_heap *heap, struct ph_region *region,
 		ph_block_free(&heap->store, &region->blocks, block);
 		return;
 	}
-	ph_heap_detach_locked(heap, region);
-	*spare = region;
+	ph_block_free(&heap->store, &region->blocks, block);
+	*spare = ph_heap_leave_region_locked(heap, region);
+	if (*spare != region)
+		ph_heap_wipe_locked(heap, region, block->addr, block->capacity);
 }
 
 /*
@@ -73,9 +93,13 @@ static void ph_heap_unplace_locked(struct ph_heap *heap, unsigned long addr,
 
 	if (WARN_ON_ONCE(ph_heap_find_block(heap, addr, &region, &block)))
 		return;
-	if (region->blocks.dedicated)
-		ph_heap_wipe_locked(heap, region, addr, block.capacity);
-	ph_heap_free_locked(heap, region, &block, spare);
+	if (!region->blocks.dedicated) {
+		ph_heap_free_locked(heap, region, &block, spare);
+		return;
+	}
+	ph_heap_wipe_locked(heap, region, addr, block.capacity);
+	ph_heap_detach_locked(heap, region);
+	*spare = region;
 }
 
 static int ph_heap_alloc_locked(struct ph_heap *heap,

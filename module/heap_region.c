@@ -7,6 +7,10 @@
  * starts again; a region that is to go is taken out of the bookkeeping first and
  * unmapped afterwards. Both travel between the two worlds as the @spare of a call:
  * a region that is mapped but belongs to no heap.
+ *
+ * A region that a block had of its own stays with the heap after the block was freed,
+ * if idle.c has kept pages of it: the next such block would otherwise fault them all.
+ * It has no block then, and is in the heap's list of idle regions.
  */
 #include <linux/sched/mm.h>
 
@@ -69,6 +73,45 @@ static void ph_heap_forget_locked(struct ph_heap *heap, unsigned long base)
 }
 
 /**
+ * ph_heap_idle_region_locked - find an idle region for a block
+ * @heap: in this heap
+ * @nr_pages: how long it must be
+ *
+ * Context: Caller holds ph_heap.lock.
+ * Return: the shortest region that is as long, and not more than twice; or NULL.
+ */
+struct ph_region *ph_heap_idle_region_locked(struct ph_heap *heap,
+					     unsigned long nr_pages)
+{
+	struct ph_region *region, *best = NULL;
+	unsigned long rest, least = nr_pages + 1;
+
+	list_for_each_entry(region, &heap->idle_regions, idle_node) {
+		rest = region->blocks.nr_pages - nr_pages;	/* wraps if too short */
+		if (rest < least) {
+			least = rest;
+			best = region;
+		}
+	}
+	return best;
+}
+
+/**
+ * ph_heap_use_region_locked - a region is not idle any more, if it was
+ * @heap: whose it is
+ * @region: which
+ *
+ * Context: Caller holds ph_heap.lock.
+ */
+void ph_heap_use_region_locked(struct ph_heap *heap, struct ph_region *region)
+{
+	if (list_empty(&region->idle_node))
+		return;
+	list_del_init(&region->idle_node);
+	heap->nr_idle_regions--;
+}
+
+/**
  * ph_heap_detach_locked - take a region, and its blocks, out of the bookkeeping
  * @heap: whose it is
  * @region: which; its pages are left as they are, and the reference is the caller's
@@ -82,6 +125,7 @@ void ph_heap_detach_locked(struct ph_heap *heap, struct ph_region *region)
 		heap->first = NULL;
 	else
 		ph_heap_forget_locked(heap, region->blocks.base);
+	ph_heap_use_region_locked(heap, region);
 	list_del_init(&region->node);
 	heap->nr_regions--;
 	if (region->nr_vmas)
@@ -108,6 +152,56 @@ void ph_heap_discard(struct ph_heap *heap, struct ph_region *region)
 }
 
 /**
+ * ph_heap_leave_region_locked - the one block of a region is gone
+ * @heap: whose region it is
+ * @region: becomes an idle one if it has idle pages
+ *
+ * Context: Caller holds ph_heap.lock.
+ * Return: a region for the caller to discard, this one or another, that is out of the
+ * bookkeeping; or NULL.
+ */
+struct ph_region *ph_heap_leave_region_locked(struct ph_heap *heap,
+					      struct ph_region *region)
+{
+	if (ph_commit_count(region)) {
+		list_add(&region->idle_node, &heap->idle_regions);
+		if (heap->nr_idle_regions++ < PH_NR_IDLE_REGIONS)
+			return NULL;
+		region = list_last_entry(&heap->idle_regions, struct ph_region,
+					 idle_node);
+	}
+	ph_heap_detach_locked(heap, region);
+	return region;
+}
+
+/**
+ * ph_heap_discard_idle - end the idle regions of a heap
+ * @heap: which
+ *
+ * Context: May sleep; takes mmap_lock and ph_heap.lock.
+ * Return: true if there were any.
+ */
+bool ph_heap_discard_idle(struct ph_heap *heap)
+{
+	struct ph_region *region;
+	int nr;
+
+	/* Others may free blocks meanwhile, so there is an end to it. */
+	for (nr = 0; nr < PH_NR_IDLE_REGIONS; nr++) {
+		mutex_lock(&heap->lock);
+		region = list_first_entry_or_null(&heap->idle_regions,
+						  struct ph_region, idle_node);
+		if (region)
+			ph_heap_detach_locked(heap, region);
+		mutex_unlock(&heap->lock);
+		if (!region)
+			break;
+		ph_heap_discard(heap, region);
+	}
+	return nr;
+}
+
+/**
  * ph_heap_reserve - map a region that is in no heap's bookkeeping yet
  * @heap: for which heap
  * @nr_pages: how long
@@ -130,6 +224,18 @@ struct ph_region *ph_heap_reserve(struct ph_heap *heap,
 static unsigned long ph_heap_need(unsigned long bytes, unsigned long align)
 {
 	return bytes + (align > PH_REGION_ALIGN ? align : 0);
+}
+
+/**
+ * ph_heap_own_pages - how long is the region that a block gets of its own?
+ * @bytes: size of the block
+ * @align: its alignment
+ *
+ * Return: its length in pages.
+ */
+unsigned long ph_heap_own_pages(unsigned long bytes, unsigned long align)
+{
+	return PAGE_ALIGN(ph_heap_need(bytes, align)) >> PAGE_SHIFT;
 }
 
 /* How long the next ordinary region is: as all so far, within bounds. */
@@ -184,8 +290,7 @@ static int ph_heap_extend(struct ph_heap *heap, unsigned long bytes,
 
 	if (!spare || !ph_heap_dedicates(heap, bytes))
 		return ph_heap_grow(heap, bytes, align);
-	region = ph_heap_reserve(heap, PAGE_ALIGN(ph_heap_need(bytes, align)) >>
-				       PAGE_SHIFT);
+	region = ph_heap_reserve(heap, ph_heap_own_pages(bytes, align));
 	if (IS_ERR(region))
 		return PTR_ERR(region);
 	*spare = region;
@@ -216,8 +321,8 @@ static bool ph_heap_evict(struct ph_heap *heap)
  *	lies in an ordinary one
  * @answer: where the answer goes
  *
- * Reserves a region, brings the page of the answer in, makes page tables, or
- * forgets a freed block.
+ * Reserves a region, brings the page of the answer in, makes page tables, forgets a
+ * freed block, or ends idle regions.
  *
  * Context: May sleep; takes mmap_lock.
  * Return: 0 when it is worth trying again, otherwise the error of the call.
@@ -235,6 +340,8 @@ int ph_heap_mend(struct ph_heap *heap, int err, unsigned long bytes,
 	if (err == -ENOSPC && ph_heap_growable(heap))
 		err = ph_heap_extend(heap, bytes, align, spare);
 	if ((err == -ENOSPC || err == -ENOMEM) && ph_heap_evict(heap))
+		return 0;
+	if (err == -ENOMEM && ph_heap_discard_idle(heap))
 		return 0;
 	return err;
 }

@@ -25,10 +25,10 @@
 
 #include "chunk.h"
 
-static unsigned int wave_kib;
+static unsigned int wave_kib = 16384;
 module_param(wave_kib, uint, 0644);
 MODULE_PARM_DESC(wave_kib,
-		 "memory in KiB that a heap which frees and allocates in waves may keep meanwhile (default 0)");
+		 "memory in KiB that a heap which frees and allocates in waves may keep meanwhile (default 16384)");
 
 /* Idle pages of all heaps, for the shrinker. */
 static atomic_long_t ph_idle_pages;
@@ -308,18 +308,18 @@ next:
 }
 
 /**
- * ph_idle_give_way - a charge was refused: have idle pages go
- * @heap: whose charge it was; other heaps below the node that refused are trimmed
- *	too, as far as no call is busy in them
+ * ph_idle_give_way - a commit was refused: have idle pages go
+ * @heap: whose commit it was
+ * @node: other heaps below it are trimmed too, as far as no call is busy in them
  * @nr: how many pages it was
  *
  * Context: May sleep. Caller holds ph_heap.lock.
  * Return: true if any went.
  */
-bool ph_idle_give_way(struct ph_heap *heap, unsigned long nr)
+bool ph_idle_give_way(struct ph_heap *heap, struct ph_limit *node,
+		      unsigned long nr)
 {
 	unsigned long nr_gone = ph_idle_trim(heap);
-	struct ph_limit *node = heap->charge.refused;
 
 	if (node != &heap->limit && nr_gone < nr)
 		nr_gone += ph_idle_trim_others(node, heap, nr - nr_gone);

@@ -333,6 +333,9 @@ enum ph_heap_state {
 	PH_HEAP_GONE,
 };
 
+/* Regions of single blocks that a heap keeps after these were freed. */
+#define PH_NR_IDLE_REGIONS	16
+
 /* Spans that one call takes. */
 #define PH_TAKE_MAX_SPANS	64
 /* Pages of a span that is taken; none needs a region of its own. */
@@ -389,6 +392,8 @@ struct ph_waves {
  * @nr_ordinary: ordinary regions that there ever were; none goes before the
  *	heap does (@lock)
  * @nr_mapped: regions that have a VMA in @mm (@lock)
+ * @idle_regions: of single blocks, that have none now; the last one in front (@lock)
+ * @nr_idle_regions: how many these are (@lock)
  * @reserved_pages: of all regions (@lock)
  * @nr_resident: pages that have memory; the sum of the chunks' (atomic)
  * @nr_idle: free pages that are kept committed and resident (@lock)
@@ -434,6 +439,8 @@ struct ph_heap {
 	struct list_head regions;
 	struct ph_region *first;
 	struct maple_tree others;
+	struct list_head idle_regions;
+	unsigned int nr_idle_regions;
 	unsigned long reserved_pages;
 	unsigned long nr_idle;
 	unsigned long max_idle;
@@ -460,6 +467,7 @@ struct ph_heap {
  * @refs: the heap's and one for each VMA
  * @heap: holds a reference (constant)
  * @node: in ph_heap.regions (ph_heap.lock)
+ * @idle_node: in ph_heap.idle_regions, if it is there (ph_heap.lock)
  * @number: of the ordinary regions of its heap, in order of creation; or
  *	PRIVHEAP_ENTRY_OWN_REGION (constant after attach)
  * @pgoff: where it starts in ph_heap.filp (constant)
@@ -476,6 +484,7 @@ struct ph_region {
 	refcount_t refs;
 	struct ph_heap *heap;
 	struct list_head node;
+	struct list_head idle_node;
 	pgoff_t pgoff;
 	u32 number;
 	unsigned int nr_vmas;

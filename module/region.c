@@ -398,6 +398,7 @@ struct ph_region *ph_region_create(struct ph_heap *heap, unsigned long nr_pages)
 		return ERR_PTR(-ENOMEM);
 	refcount_set(&region->refs, 1);
 	INIT_LIST_HEAD(&region->node);
+	INIT_LIST_HEAD(&region->idle_node);
 	xa_init_flags(&region->chunks, XA_FLAGS_ACCOUNT);
 	refcount_inc(&heap->refs);
 	region->heap = heap;

@@ -547,6 +547,23 @@ TEST_F(secret, idle_pages_are_wiped)
 	EXPECT_EQ(0, heap_destroy(&heap));
 }
 
+/* What a heap keeps without being asked, in a region that one block had. */
+TEST_F(secret, idle_region_is_wiped)
+{
+	struct privheap_stat stat;
+	char *block;
+	int round;
+
+	for (round = 0; round < 3; round++) {
+		ASSERT_EQ(0, block_alloc(&self->heap, 2 * MIB, &block));
+		memset(block, 1, 2 * MIB);
+		ASSERT_EQ(0, block_free(&self->heap, block));
+	}
+	ASSERT_EQ(0, heap_stat(&self->heap, &stat));
+	ASSERT_EQ(2 * MIB, stat.out_idle_bytes);
+	EXPECT_TRUE(all_bytes(block, 2 * MIB, 0));
+}
+
 /* Memory that has left the heap, as root sees it: in the kernel's own mapping. */
 
 /*

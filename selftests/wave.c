@@ -3,6 +3,8 @@
  * Programs that free and allocate in waves: that the heap learns it, keeps what the
  * next wave needs, and gives it back when somebody needs it more or nobody does.
  */
+#include <sys/resource.h>
+
 #include "kselftest_harness.h"
 #include "privheap_util.h"
 
@@ -11,6 +13,9 @@
 #define WAVE_BYTES	(NR_BLOCKS * BLOCK_BYTES)
 #define WAVE_KIB	"/sys/module/privheap/parameters/wave_kib"
 #define BOUND		(16 * MIB)
+/* A block that a growable heap gives a region of its own. */
+#define OWN_BYTES	(2 * MIB)
+#define MAX_OWN		16
 /* Waves until nothing is learned any more. */
 #define NR_LEARNING	2
 
@@ -26,7 +31,6 @@ FIXTURE_SETUP(wave)
 	char *block;
 
 	self->wave_kib = file_number(WAVE_KIB);
-	ASSERT_EQ(0, file_write(WAVE_KIB, "16384"));
 	self->fd = privheap_open();
 	ASSERT_LE(0, self->fd);
 	ASSERT_EQ(0, heap_create(&self->heap, self->fd, .max_bytes = 64 * MIB));
@@ -103,6 +107,17 @@ TEST_F(wave, faults_in_first_waves_only)
 		wave_falls(_metadata, &self->heap, blocks);
 	}
 	EXPECT_EQ(WAVE_BYTES, idle_bytes(&self->heap));
+}
+
+TEST_F(wave, bound_is_that_of_the_module)
+{
+	EXPECT_EQ(BOUND / KIB, self->wave_kib);
+	ASSERT_EQ(0, file_write(WAVE_KIB, "1024"));
+	waves(_metadata, &self->heap, BLOCK_BYTES, 4);
+	EXPECT_EQ(MIB, idle_bytes(&self->heap));
+	ASSERT_EQ(0, file_write(WAVE_KIB, "0"));
+	waves(_metadata, &self->heap, BLOCK_BYTES, 4);
+	EXPECT_EQ(0, idle_bytes(&self->heap));
 }
 
 TEST_F(wave, spike_is_given_back)
@@ -254,6 +269,276 @@ TEST_F(wave, no_more_goes_than_has_to)
 	ASSERT_EQ(0, block_alloc(&other, MIB, &block));
 	EXPECT_EQ(0, idle_bytes(&self->heap));
 	EXPECT_LE(WAVE_BYTES - page_bytes(), idle_bytes(&second));
+}
+
+/* No limit of the module's, but of a cgroup, where commits get memory at once. */
+static void child_fills_cgroup(struct __test_metadata *_metadata,
+			       const struct cgroup *cgroup)
+{
+	struct heap heap, other;
+	int fd, nr = 0;
+	char *block;
+
+	ASSERT_EQ(0, cgroup_enter(cgroup));
+	fd = privheap_open();
+	ASSERT_EQ(0, heap_create(&heap, fd, .max_bytes = 64 * MIB));
+	ASSERT_EQ(0, heap_create(&other, fd, .flags = PRIVHEAP_CREATE_F_BACKED,
+				 .max_bytes = 64 * MIB));
+	ASSERT_EQ(0, block_alloc(&heap, page_bytes(), &block));
+	waves(_metadata, &heap, BLOCK_BYTES, 4);
+	ASSERT_EQ(WAVE_BYTES, idle_bytes(&heap));
+	while (!block_alloc(&other, BLOCK_BYTES, &block))
+		nr++;
+	EXPECT_EQ(0, idle_bytes(&heap));
+	EXPECT_LT(24 * MIB, nr * BLOCK_BYTES);
+}
+
+TEST_F(wave, goes_before_cgroup_is_full)
+{
+	struct cgroup cgroup;
+	pid_t pid;
+
+	ASSERT_EQ(0, cgroup_create(&cgroup));
+	ASSERT_EQ(0, cgroup_set(&cgroup, "memory.max", "32M"));
+	pid = fork();
+	ASSERT_LE(0, pid);
+	if (!pid) {
+		child_fills_cgroup(_metadata, &cgroup);
+		_exit(0);
+	}
+	EXPECT_EQ(0, child_wait(pid));
+	EXPECT_TRUE(eventually(!cgroup_destroy(&cgroup)));
+}
+
+/* Blocks that have a region of their own */
+
+FIXTURE(own) {
+	int fd;
+	struct heap heap;
+	struct privheap_stat before;
+};
+
+FIXTURE_VARIANT(own) {
+	__u32 policy;
+	__u32 flags;
+};
+
+FIXTURE_VARIANT_ADD(own, adaptive) { PRIVHEAP_POLICY_ADAPTIVE, 0 };
+FIXTURE_VARIANT_ADD(own, huge) { PRIVHEAP_POLICY_HUGE, 0 };
+FIXTURE_VARIANT_ADD(own, backed) {
+	PRIVHEAP_POLICY_ADAPTIVE, PRIVHEAP_CREATE_F_BACKED
+};
+FIXTURE_VARIANT_ADD(own, secret) {
+	PRIVHEAP_POLICY_ADAPTIVE, PRIVHEAP_CREATE_F_SECRET
+};
+
+FIXTURE_SETUP(own)
+{
+	self->fd = privheap_open();
+	ASSERT_LE(0, self->fd);
+	ASSERT_EQ(0, heap_create(&self->heap, self->fd, .policy = variant->policy,
+				 .flags = variant->flags));
+	ASSERT_EQ(0, heap_stat(&self->heap, &self->before));
+}
+
+FIXTURE_TEARDOWN(own)
+{
+	close(self->fd);
+}
+
+static void own_waves(struct __test_metadata *_metadata, const struct heap *heap,
+		      size_t bytes, int nr_blocks, int nr)
+{
+	char *blocks[MAX_OWN + 2];
+	int i;
+
+	while (nr--) {
+		for (i = 0; i < nr_blocks; i++) {
+			ASSERT_EQ(0, block_alloc(heap, bytes, &blocks[i]));
+			memset(blocks[i], 0x5a, bytes);
+		}
+		for (i = 0; i < nr_blocks; i++) {
+			ASSERT_EQ(0, block_free(heap, blocks[i]));
+		}
+	}
+}
+
+/* All is as in the beginning, but for the peak. */
+static void expect_nothing_is_left(struct __test_metadata *_metadata,
+				   FIXTURE_DATA(own) *self)
+{
+	struct privheap_stat stat;
+
+	ASSERT_EQ(0, heap_stat(&self->heap, &stat));
+	self->before.out_committed_peak_bytes = stat.out_committed_peak_bytes;
+	EXPECT_STREQ("same", stat_diff(&self->before, &stat));
+	EXPECT_EQ(1, maps_heaps());
+}
+
+TEST_F(own, region_stays_with_its_pages)
+{
+	struct privheap_stat stat;
+	size_t largest;
+	long faults;
+
+	own_waves(_metadata, &self->heap, OWN_BYTES, 1, 1);
+	expect_nothing_is_left(_metadata, self);
+	own_waves(_metadata, &self->heap, OWN_BYTES, 4, 2);
+	ASSERT_EQ(0, heap_stat(&self->heap, &stat));
+	EXPECT_EQ(4 * OWN_BYTES, stat.out_idle_bytes);
+	EXPECT_EQ(5, stat.out_nr_regions);
+	EXPECT_EQ(0, stat.out_nr_blocks);
+	faults = nr_faults();
+	own_waves(_metadata, &self->heap, OWN_BYTES, 4, 5);
+	EXPECT_GE(faults + 5, nr_faults());
+	EXPECT_HEAP_STAT(&stat, &self->heap);
+	ASSERT_EQ(0, heap_compact(&self->heap, &largest));
+	expect_nothing_is_left(_metadata, self);
+}
+
+TEST_F(own, idle_region_has_no_block)
+{
+	struct privheap_entry entries[8];
+	char *block;
+	int i, nr;
+
+	own_waves(_metadata, &self->heap, OWN_BYTES, 1, 2);
+	ASSERT_EQ(0, block_alloc(&self->heap, OWN_BYTES, &block));
+	ASSERT_EQ(0, block_free(&self->heap, block));
+	ASSERT_EQ(OWN_BYTES, idle_bytes(&self->heap));
+	EXPECT_EQ(-ENOENT, block_free(&self->heap, block));
+	EXPECT_EQ(-ENOENT, block_size(&self->heap, block));
+	EXPECT_EQ(-ENOENT, heap_decommit(&self->heap, block, page_bytes()));
+	nr = heap_walk(&self->heap, NULL, entries, 8);
+	ASSERT_LT(0, nr);
+	for (i = 0; i < nr; i++)
+		EXPECT_NE(PRIVHEAP_ENTRY_OWN_REGION, entries[i].region);
+}
+
+/* One that is as long as the block, or up to twice as long. */
+TEST_F(own, shortest_region_that_fits)
+{
+	char *large, *small, *block;
+
+	ASSERT_EQ(0, heap_destroy(&self->heap));
+	ASSERT_EQ(0, heap_create(&self->heap, self->fd, .policy = variant->policy,
+				 .flags = variant->flags, .idle_bytes = 64 * MIB));
+	ASSERT_EQ(0, block_alloc(&self->heap, 3 * OWN_BYTES, &large));
+	ASSERT_EQ(0, block_alloc(&self->heap, 2 * OWN_BYTES, &small));
+	memset(large, 1, 3 * OWN_BYTES);
+	memset(small, 1, 2 * OWN_BYTES);
+	ASSERT_EQ(0, block_free(&self->heap, large));
+	ASSERT_EQ(0, block_free(&self->heap, small));
+	ASSERT_EQ(5 * OWN_BYTES, idle_bytes(&self->heap));
+
+	ASSERT_EQ(0, block_alloc(&self->heap, OWN_BYTES, &block));
+	EXPECT_EQ(small, block);
+	EXPECT_EQ(4 * OWN_BYTES, idle_bytes(&self->heap));
+	ASSERT_EQ(0, block_realloc(&self->heap, &block, 2 * OWN_BYTES,
+				   PRIVHEAP_REALLOC_F_IN_PLACE));
+	EXPECT_EQ(3 * OWN_BYTES, idle_bytes(&self->heap));
+	ASSERT_EQ(0, block_alloc(&self->heap, OWN_BYTES, &block));
+	EXPECT_NE(large, block);
+	ASSERT_EQ(0, block_alloc(&self->heap, 4 * OWN_BYTES, &block));
+	EXPECT_NE(large, block);
+	ASSERT_EQ(0, block_alloc(&self->heap, 3 * OWN_BYTES - 64 * KIB, &block));
+	EXPECT_EQ(large, block);
+	EXPECT_EQ(64 * KIB, idle_bytes(&self->heap));
+}
+
+TEST_F(own, zero_block_is_zero)
+{
+	char *block;
+
+	own_waves(_metadata, &self->heap, OWN_BYTES, 1, 3);
+	ASSERT_EQ(OWN_BYTES, idle_bytes(&self->heap));
+	ASSERT_EQ(0, block_alloc_with(&self->heap, OWN_BYTES, 0,
+				      PRIVHEAP_ALLOC_F_ZERO, &block));
+	EXPECT_EQ(0, idle_bytes(&self->heap));
+	EXPECT_TRUE(all_bytes(block, OWN_BYTES, 0));
+}
+
+/* The one that was used least recently goes. */
+TEST_F(own, number_is_bounded)
+{
+	struct privheap_stat stat;
+
+	ASSERT_EQ(0, heap_destroy(&self->heap));
+	ASSERT_EQ(0, heap_create(&self->heap, self->fd, .policy = variant->policy,
+				 .flags = variant->flags, .idle_bytes = 64 * MIB));
+	own_waves(_metadata, &self->heap, MIB, MAX_OWN + 2, 2);
+	ASSERT_EQ(0, heap_stat(&self->heap, &stat));
+	EXPECT_EQ(1 + MAX_OWN, stat.out_nr_regions);
+	EXPECT_EQ(MAX_OWN * MIB, stat.out_idle_bytes);
+	EXPECT_EQ(1 + MAX_OWN, maps_heaps());
+}
+
+TEST_F(own, reset_and_destroy_take_it)
+{
+	size_t kept;
+
+	own_waves(_metadata, &self->heap, OWN_BYTES, 2, 3);
+	ASSERT_EQ(3, maps_heaps());
+	ASSERT_EQ(0, heap_reset(&self->heap, 0, &kept));
+	expect_nothing_is_left(_metadata, self);
+	own_waves(_metadata, &self->heap, OWN_BYTES, 2, 3);
+	ASSERT_EQ(3, maps_heaps());
+	ASSERT_EQ(0, heap_destroy(&self->heap));
+	EXPECT_EQ(0, maps_heaps());
+}
+
+TEST_F(own, pages_go_before_limit)
+{
+	struct privheap_limit limit;
+	char *block;
+
+	own_waves(_metadata, &self->heap, OWN_BYTES, 2, 3);
+	ASSERT_EQ(2 * OWN_BYTES, idle_bytes(&self->heap));
+	ASSERT_EQ(0, heap_limit(&self->heap, &limit,
+				.flags = PRIVHEAP_LIMIT_F_HARD,
+				.hard_bytes = 5 * OWN_BYTES));
+	ASSERT_EQ(0, block_alloc(&self->heap, 9 * OWN_BYTES / 2, &block));
+	EXPECT_EQ(0, idle_bytes(&self->heap));
+	memset(block, 1, 9 * OWN_BYTES / 2);
+	/* An empty region still serves a block. */
+	ASSERT_EQ(0, block_free(&self->heap, block));
+	own_waves(_metadata, &self->heap, OWN_BYTES, 2, 1);
+}
+
+TEST_F(own, pressure_takes_pages)
+{
+	own_waves(_metadata, &self->heap, OWN_BYTES, 2, 3);
+	ASSERT_EQ(2 * OWN_BYTES, idle_bytes(&self->heap));
+	EXPECT_TRUE(eventually(!file_write("/proc/sys/vm/drop_caches", "2") &&
+			       !idle_bytes(&self->heap)));
+}
+
+/* Where there is no address space left, regions go that nobody needs. */
+TEST_F(own, regions_go_before_address_space_ends)
+{
+	struct rlimit limit = { .rlim_max = RLIM_INFINITY };
+	char *block;
+
+	own_waves(_metadata, &self->heap, OWN_BYTES, 2, 3);
+	ASSERT_EQ(3, maps_heaps());
+	limit.rlim_cur = file_number("/proc/self/statm") * page_bytes() + 3 * MIB;
+	ASSERT_EQ(0, setrlimit(RLIMIT_AS, &limit));
+	EXPECT_EQ(0, block_alloc(&self->heap, 5 * MIB, &block));
+	EXPECT_EQ(2, maps_heaps());
+}
+
+TEST_F(own, unmapped_while_idle)
+{
+	char *block;
+
+	own_waves(_metadata, &self->heap, OWN_BYTES, 1, 2);
+	ASSERT_EQ(0, block_alloc(&self->heap, OWN_BYTES, &block));
+	ASSERT_EQ(0, block_free(&self->heap, block));
+	ASSERT_EQ(OWN_BYTES, idle_bytes(&self->heap));
+	ASSERT_EQ(0, munmap(block, OWN_BYTES));
+	EXPECT_EQ(-EIDRM, block_alloc(&self->heap, 1, &block));
+	EXPECT_EQ(0, idle_bytes(&self->heap));
+	EXPECT_EQ(0, heap_destroy(&self->heap));
 }
 
 TEST_HARNESS_MAIN
