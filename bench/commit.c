@@ -10,6 +10,7 @@
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/mman.h>
 
 #include "device.h"
@@ -310,7 +311,7 @@ static void make_cases(void)
 	}
 }
 
-static const struct bench_limit limits[] = {
+static struct bench_limit limits[] = {
 	{ "random/page", 1, "random/anonymous", 1.0 },
 	{ "sequential/adaptive", 1, "sequential/anonymous", 0.30 },
 	{ "sequential/adaptive", 0.2, "sequential/userfaultfd", 1 },
@@ -318,9 +319,32 @@ static const struct bench_limit limits[] = {
 	{ "retouch/adaptive", 1, "retouch/anonymous", 0.10 },
 	{ "small/recycled", 1, "small/anonymous", 0.50 },
 	{ "unmap/adaptive", 1, "unmap/anonymous", 0.95 },
+	{ "populate/adaptive", 1, "populate/anonymous", 0.40 },
 	{ "sequential/huge", 1, "sequential/thp", 0.60 },
 	{ }
 };
+
+/* Kernels that clear memory when it is allocated do so twice for huge pages. */
+static bool is_cleared_once(void)
+{
+	char line[4096] = "";
+	FILE *f = fopen("/proc/cmdline", "r");
+
+	if (!f || !fgets(line, sizeof(line), f))
+		bench_die("/proc/cmdline");
+	fclose(f);
+	return strstr(line, "init_on_alloc=0");
+}
+
+static void set_huge_limit(double limit)
+{
+	struct bench_limit *l;
+
+	for (l = limits; l->name; l++) {
+		if (!strcmp(l->name, "sequential/huge"))
+			l->limit = limit;
+	}
+}
 
 int main(int argc, char **argv)
 {
@@ -331,5 +355,7 @@ int main(int argc, char **argv)
 	pthread_barrier_init(&start, NULL, NR_THREADS + 1);
 	pthread_barrier_init(&end, NULL, NR_THREADS + 1);
 	make_cases();
+	if (is_cleared_once())
+		set_huge_limit(1.0);
 	return bench_main(&subject, argc, argv);
 }
