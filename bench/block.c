@@ -129,8 +129,8 @@ static struct bench_case cases[] = {
 };
 
 static const struct bench_limit limits[] = {
-	{ "pair 64", 2, "null", 1.6 },
-	{ "pair 64 empty", 2, "null", 1.6 },
+	{ "pair 64", 2, "null", 1.35 },
+	{ "pair 64 empty", 2, "null", 1.35 },
 	{ }
 };
 

@@ -181,13 +181,11 @@ LPVOID WINAPI HeapAlloc(HANDLE hHeap, DWORD dwFlags, SIZE_T dwBytes)
 	return block;
 }
 
-/* A block of a span that is not the thread's own, or that was not looked for. */
-static bool free_elsewhere(HANDLE heap, void *block)
+/* A block in another leaf of the table of pages. */
+static bool free_far(HANDLE heap, void *block)
 {
-	return hd_front_free(heap, block, false) ||
-	       (hd_front_aim(heap, block) &&
-		(hd_front_free(heap, block, true) ||
-		 hd_front_free(heap, block, false)));
+	return hd_front_aim(heap, block) && (hd_front_free(heap, block, true) ||
+					     hd_front_free(heap, block, false));
 }
 
 static __attribute__((__noinline__)) BOOL free_slow(HANDLE heap, DWORD flags,
@@ -196,7 +194,7 @@ static __attribute__((__noinline__)) BOOL free_slow(HANDLE heap, DWORD flags,
 	struct hd_ref ref;
 	int err = 0;
 
-	if (!block || free_elsewhere(heap, block))
+	if (!block || free_far(heap, block))
 		return TRUE;
 	if (!enter(&ref, "HeapFree", heap, flags))
 		return hd_error_fail(ERROR_INVALID_HANDLE);
@@ -210,11 +208,21 @@ static __attribute__((__noinline__)) BOOL free_slow(HANDLE heap, DWORD flags,
 	return TRUE;
 }
 
+/* A block of a span that is everybody's. */
+static __attribute__((__noinline__)) BOOL
+free_elsewhere(HANDLE heap, DWORD flags, void *block, void *caller)
+{
+	if (hd_front_free(heap, block, false))
+		return TRUE;
+	return free_slow(heap, flags, block, caller);
+}
+
 BOOL WINAPI HeapFree(HANDLE hHeap, DWORD dwFlags, LPVOID lpMem)
 {
 	if (hd_likely(hd_front_free(hHeap, lpMem, true)))
 		return TRUE;
-	return free_slow(hHeap, dwFlags, lpMem, __builtin_return_address(0));
+	return free_elsewhere(hHeap, dwFlags, lpMem,
+			      __builtin_return_address(0));
 }
 
 /* What needs no lock; NULL if it takes more than that, and nothing is done. */
