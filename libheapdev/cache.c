@@ -86,17 +86,28 @@ void hd_cache_change_key(struct hd_cache *cache, uintptr_t from, uintptr_t to)
 				    __ATOMIC_RELEASE, __ATOMIC_RELAXED);
 }
 
-/* Waits until its thread is in no call without a lock that began before. */
-void hd_cache_settle(const struct hd_front *front, struct hd_cache *cache)
+static bool is_its_threads(const struct hd_front *front,
+			   const struct hd_cache *cache)
 {
-	if (front->nr_closers || !cache->owned)
+	return !front->nr_closers && cache->owned;
+}
+
+/* Until hd_cache_go() its thread is in no call without a lock. */
+void hd_cache_stop(const struct hd_front *front, struct hd_cache *cache)
+{
+	if (!is_its_threads(front, cache))
 		return;
 	hd_cache_change_key(cache, (uintptr_t)cache->heap->handle,
 			    HD_KEY_CLOSED);
 	cpus_agree(MEMBARRIER_CMD_PRIVATE_EXPEDITED);
 	wait_until_idle(cache);
-	hd_cache_change_key(cache, HD_KEY_CLOSED,
-			    (uintptr_t)cache->heap->handle);
+}
+
+void hd_cache_go(const struct hd_front *front, struct hd_cache *cache)
+{
+	if (is_its_threads(front, cache))
+		hd_cache_change_key(cache, HD_KEY_CLOSED,
+				    (uintptr_t)cache->heap->handle);
 }
 
 /* From here on, nobody but the caller uses the caches; @own is the caller's. */

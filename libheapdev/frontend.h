@@ -211,7 +211,8 @@ struct hd_cache *hd_cache_find(const struct hd_heap *heap);
 /* From one key to another; not if the kernel has said that the heap is dead. */
 void hd_cache_change_key(struct hd_cache *cache, uintptr_t from, uintptr_t to);
 /* Waits until its thread is in no call without a lock that began before. */
-void hd_cache_settle(const struct hd_front *front, struct hd_cache *cache);
+void hd_cache_stop(const struct hd_front *front, struct hd_cache *cache);
+void hd_cache_go(const struct hd_front *front, struct hd_cache *cache);
 /* From here on, nobody but the caller uses the caches; @own is the caller's. */
 void hd_front_close_locked(struct hd_front *front, const struct hd_cache *own);
 void hd_front_open_locked(struct hd_front *front);

@@ -374,6 +374,17 @@ size_t hd_span_take_slots(struct hd_front *front, struct hd_bin *bin,
 	return taken;
 }
 
+/* In no call of its thread may the owner be one at first, and then the other. */
+static void span_pass(struct hd_front *front, struct hd_span *span,
+		      struct hd_cache *to)
+{
+	struct hd_cache *from = span->owner;
+
+	hd_cache_stop(front, from);
+	span_set_owner(span, to);
+	hd_cache_go(front, from);
+}
+
 /*
  * Makes an empty span one that is used again, by a cache. What is everybody's stays
  * so: somebody may be about to find that a wrong pointer leads to no block.
@@ -386,10 +397,8 @@ struct hd_span *hd_span_use_empty(struct hd_front *front, struct hd_cache *cache
 	if (!span)
 		return NULL;
 	empty_del(front, span);
-	if (span->owner && span->owner != cache) {
-		hd_cache_settle(front, span->owner);
-		span_set_owner(span, cache);
-	}
+	if (span->owner && span->owner != cache)
+		span_pass(front, span, cache);
 	list_add(partial_list(front, span), span);
 	return span;
 }
@@ -398,10 +407,9 @@ struct hd_span *hd_span_use_empty(struct hd_front *front, struct hd_cache *cache
 void hd_span_pass(struct hd_front *front, struct hd_span *span,
 		  struct hd_cache *to)
 {
-	hd_cache_settle(front, span->owner);
 	if (span->nr_free)
 		list_del(partial_list(front, span), span);
-	span_set_owner(span, to);
+	span_pass(front, span, to);
 	if (span->nr_free)
 		list_add(partial_list(front, span), span);
 }

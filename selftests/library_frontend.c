@@ -377,6 +377,7 @@ struct worker {
 	HANDLE heap;
 	_Atomic int *stop;
 	DWORD error;
+	char mark;
 	unsigned int nr_bad;
 };
 
@@ -676,6 +677,67 @@ TEST(full_heap_has_slots_of_other_threads)
 	EXPECT_EQ(0, allocated(worker->heap));
 	EXPECT_TRUE(HeapValidate(worker->heap, 0, NULL));
 	EXPECT_TRUE(HeapDestroy(worker->heap));
+}
+
+/* Allocates many and frees many in turn; each byte tells whose block it is. */
+static void *churn(void *arg)
+{
+	struct scattered *scattered = arg;
+	struct worker *worker = &scattered->worker;
+	unsigned int seed = (uintptr_t)scattered, round, i;
+	char mark = worker->mark, expected[SCATTERED_BYTES];
+	void **block;
+
+	memset(expected, mark, sizeof(expected));
+	for (round = 0; round < 8000; round++) {
+		block = &scattered->blocks[rand_r(&seed) % scattered->nr];
+		if (round / 512 % 2 == !*block)
+			continue;
+		if (!*block) {
+			*block = HeapAlloc(worker->heap, 0, SCATTERED_BYTES);
+			if (*block)
+				memset(*block, mark, SCATTERED_BYTES);
+			continue;
+		}
+		worker->nr_bad += !!memcmp(*block, expected, SCATTERED_BYTES);
+		worker->nr_bad += !HeapFree(worker->heap, 0, *block);
+		*block = NULL;
+	}
+	for (i = 0; i < scattered->nr; i++)
+		worker->nr_bad += scattered->blocks[i] &&
+				  !HeapFree(worker->heap, 0, scattered->blocks[i]);
+	return NULL;
+}
+
+/*
+ * Each takes over spans of the other one, which frees blocks there meanwhile. Soon all
+ * spans are everybody's, so each round has a heap of its own.
+ */
+TEST(full_heap_is_used_by_two_threads)
+{
+	static struct scattered scattered[2];
+	unsigned int round, i;
+	HANDLE heap;
+
+	for (round = 0; round < scaled(40); round++) {
+		heap = HeapCreate(0, 0, MIB);
+		ASSERT_HEAP(heap);
+		for (i = 0; i < 2; i++) {
+			scattered[i] = (struct scattered){
+				.worker = { .heap = heap, .mark = i + 1 },
+				.nr = NR_SCATTERED / 4,
+			};
+			ASSERT_EQ(0, pthread_create(&scattered[i].worker.thread, NULL,
+						    churn, &scattered[i]));
+		}
+		for (i = 0; i < 2; i++) {
+			pthread_join(scattered[i].worker.thread, NULL);
+			EXPECT_EQ(0, scattered[i].worker.nr_bad);
+		}
+		EXPECT_EQ(0, allocated(heap));
+		EXPECT_TRUE(HeapValidate(heap, 0, NULL));
+		EXPECT_TRUE(HeapDestroy(heap));
+	}
 }
 
 #define NR_CONTESTED	2000
