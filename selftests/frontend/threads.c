@@ -8,6 +8,7 @@
  *
  * - shared by all, with walks, locks, checks and compacts between;
  * - not serialised, and used by whoever has a mutex of the program;
+ * - one that is always full, so that threads take free slots from spans of others;
  * - one that is reset, destroyed and made again while others use its handle: calls
  *   may be refused, and nobody touches its blocks.
  *
@@ -27,6 +28,8 @@
 #define NR_THREADS	4U
 #define NR_PLACES	64U
 #define NR_OWN		32U
+#define NR_TIGHT	2048U
+#define TIGHT_BYTES	(1UL << 20)
 #define NR_CALLS	3000U
 
 #define ASSERT(condition) \
@@ -49,10 +52,11 @@ struct worker {
 	pthread_t thread;
 	uint64_t random;
 	struct head *own[NR_OWN];
+	struct head *tight[NR_TIGHT];
 };
 
 static pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER;
-static struct heap shared, unserialized = { .mutex = &mutex };
+static struct heap shared, tight, unserialized = { .mutex = &mutex };
 static _Atomic(HANDLE) doomed;
 
 static uint32_t random_below(struct worker *worker, uint32_t below)
@@ -157,6 +161,31 @@ static void keep(struct worker *worker)
 	*own = block;
 }
 
+/* There is room for half of what all want. */
+static void crowd(struct worker *worker)
+{
+	bool frees = random_below(worker, 2);
+	struct head **place;
+	unsigned int i;
+	size_t bytes;
+
+	for (i = 0; i < 256; i++) {
+		place = &worker->tight[random_below(worker, NR_TIGHT)];
+		bytes = 200 + 200 * random_below(worker, 4);
+		if (!frees && !*place) {
+			*place = HeapAlloc(tight.handle, 0, bytes);
+			if (*place)
+				fill(*place, bytes, random_below(worker, 256));
+			else
+				ASSERT(GetLastError() == ERROR_NOT_ENOUGH_MEMORY);
+		} else if (frees && *place) {
+			check(*place);
+			ASSERT(HeapFree(tight.handle, 0, *place));
+			*place = NULL;
+		}
+	}
+}
+
 static void free_twice(struct worker *worker)
 {
 	struct head **own = &worker->own[random_below(worker, NR_OWN)];
@@ -240,8 +269,10 @@ static void call(struct worker *worker)
 		return free_twice(worker);
 	case 41 ... 200:
 		return pass_on(worker, &shared);
-	case 201 ... 280:
+	case 201 ... 270:
 		return pass_on(worker, &unserialized);
+	case 271 ... 280:
+		return crowd(worker);
 	default:
 		return keep(worker);
 	}
@@ -257,6 +288,10 @@ static void *work(void *arg)
 	for (i = 0; i < NR_OWN; i++) {
 		drop(&shared, worker->own[i]);
 		worker->own[i] = NULL;
+	}
+	for (i = 0; i < NR_TIGHT; i++) {
+		drop(&tight, worker->tight[i]);
+		worker->tight[i] = NULL;
 	}
 	return NULL;
 }
@@ -289,8 +324,9 @@ int main(int argc, char **argv)
 	setenv("HEAPDEV_FRONTEND", "1", 0);
 	shared.handle = HeapCreate(0, 0, 0);
 	unserialized.handle = HeapCreate(HEAP_NO_SERIALIZE, 0, 0);
+	tight.handle = HeapCreate(0, 0, TIGHT_BYTES);
 	doomed = HeapCreate(0, 0, 0);
-	ASSERT(shared.handle && unserialized.handle && doomed);
+	ASSERT(shared.handle && unserialized.handle && tight.handle && doomed);
 	for (i = 0; i < nr + NR_THREADS; i++) {
 		struct worker *worker = &workers[i % NR_THREADS];
 
@@ -302,6 +338,7 @@ int main(int argc, char **argv)
 	}
 	end_heap(&shared);
 	end_heap(&unserialized);
+	end_heap(&tight);
 	ASSERT(HeapDestroy(doomed));
 	ASSERT(!device.nr_refused);
 	return 0;
