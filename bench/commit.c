@@ -328,11 +328,11 @@ static struct bench_limit limits[] = {
 static bool is_cleared_once(void)
 {
 	char line[4096] = "";
-	FILE *f = fopen("/proc/cmdline", "r");
+	int fd = open("/proc/cmdline", O_RDONLY | O_CLOEXEC);
 
-	if (!f || !fgets(line, sizeof(line), f))
+	if (fd < 0 || read(fd, line, sizeof(line) - 1) < 0)
 		bench_die("/proc/cmdline");
-	fclose(f);
+	close(fd);
 	return strstr(line, "init_on_alloc=0");
 }
 

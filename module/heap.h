@@ -51,8 +51,8 @@ void ph_heap_discard(struct ph_heap *heap, struct ph_region *region);
 struct ph_region *ph_heap_idle_region_locked(struct ph_heap *heap,
 					     unsigned long nr_pages);
 void ph_heap_use_region_locked(struct ph_heap *heap, struct ph_region *region);
-struct ph_region *ph_heap_leave_region_locked(struct ph_heap *heap,
-					      struct ph_region *region);
+bool ph_heap_keep_region_locked(struct ph_heap *heap, struct ph_region *region);
+struct ph_region *ph_heap_surplus_region_locked(struct ph_heap *heap);
 bool ph_heap_discard_idle(struct ph_heap *heap);
 unsigned long ph_heap_own_pages(unsigned long bytes, unsigned long align);
 struct ph_region *ph_heap_reserve(struct ph_heap *heap, unsigned long nr_pages);

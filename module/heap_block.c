@@ -64,11 +64,13 @@ ph_heap_place_locked(struct ph_heap *heap, unsigned long bytes,
 }
 
 /*
- * Frees a block; the region that it had of its own becomes an idle one, or the call's
+ * Ends a block; the region that it had of its own becomes an idle one, or the call's
  * spare. What goes need not be wiped: that is done with the pages.
  */
-static void ph_heap_free_locked(struct ph_heap *heap, struct ph_region *region,
-				struct ph_block *block, struct ph_region **spare)
+static void ph_heap_end_block_locked(struct ph_heap *heap,
+				     struct ph_region *region,
+				     struct ph_block *block,
+				     struct ph_region **spare)
 {
 	if (!region->blocks.dedicated) {
 		ph_heap_wipe_locked(heap, region, block->addr, block->capacity);
@@ -76,15 +78,24 @@ static void ph_heap_free_locked(struct ph_heap *heap, struct ph_region *region,
 		return;
 	}
 	ph_block_free(&heap->store, &region->blocks, block);
-	*spare = ph_heap_leave_region_locked(heap, region);
-	if (*spare != region)
+	if (ph_heap_keep_region_locked(heap, region)) {
 		ph_heap_wipe_locked(heap, region, block->addr, block->capacity);
+	} else {
+		ph_heap_detach_locked(heap, region);
+		*spare = region;
+	}
 }
 
-/*
- * Takes back a block that was placed, but not answered. A region of its own may be
- * tried again, and must not hold then what was copied to it.
- */
+/* Frees a block; a call has a spare then at most for the sake of this one. */
+static void ph_heap_free_locked(struct ph_heap *heap, struct ph_region *region,
+				struct ph_block *block, struct ph_region **spare)
+{
+	ph_heap_end_block_locked(heap, region, block, spare);
+	if (unlikely(heap->nr_idle_regions > PH_NR_IDLE_REGIONS) && !*spare)
+		*spare = ph_heap_surplus_region_locked(heap);
+}
+
+/* Takes back a block that was placed, but not answered. It is tried again. */
 static void ph_heap_unplace_locked(struct ph_heap *heap, unsigned long addr,
 				   struct ph_region **spare)
 {
@@ -93,13 +104,7 @@ static void ph_heap_unplace_locked(struct ph_heap *heap, unsigned long addr,
 
 	if (WARN_ON_ONCE(ph_heap_find_block(heap, addr, &region, &block)))
 		return;
-	if (!region->blocks.dedicated) {
-		ph_heap_free_locked(heap, region, &block, spare);
-		return;
-	}
-	ph_heap_wipe_locked(heap, region, addr, block.capacity);
-	ph_heap_detach_locked(heap, region);
-	*spare = region;
+	ph_heap_end_block_locked(heap, region, &block, spare);
 }
 
 static int ph_heap_alloc_locked(struct ph_heap *heap,

@@ -152,24 +152,34 @@ void ph_heap_discard(struct ph_heap *heap, struct ph_region *region)
 }
 
 /**
- * ph_heap_leave_region_locked - the one block of a region is gone
- * @heap: whose region it is
+ * ph_heap_keep_region_locked - the one block of a region is gone: does the region stay?
+ * @heap: whose it is
  * @region: becomes an idle one if it has idle pages
  *
  * Context: Caller holds ph_heap.lock.
- * Return: a region for the caller to discard, this one or another, that is out of the
- * bookkeeping; or NULL.
+ * Return: true if it stays.
  */
-struct ph_region *ph_heap_leave_region_locked(struct ph_heap *heap,
-					      struct ph_region *region)
+bool ph_heap_keep_region_locked(struct ph_heap *heap, struct ph_region *region)
 {
-	if (ph_commit_count(region)) {
-		list_add(&region->idle_node, &heap->idle_regions);
-		if (heap->nr_idle_regions++ < PH_NR_IDLE_REGIONS)
-			return NULL;
-		region = list_last_entry(&heap->idle_regions, struct ph_region,
-					 idle_node);
-	}
+	if (!ph_commit_count(region))
+		return false;
+	list_add(&region->idle_node, &heap->idle_regions);
+	heap->nr_idle_regions++;
+	return true;
+}
+
+/**
+ * ph_heap_surplus_region_locked - take out the idle region that was used longest ago
+ * @heap: a heap that has idle regions
+ *
+ * Context: Caller holds ph_heap.lock.
+ * Return: the region, for the caller to discard.
+ */
+struct ph_region *ph_heap_surplus_region_locked(struct ph_heap *heap)
+{
+	struct ph_region *region = list_last_entry(&heap->idle_regions,
+						   struct ph_region, idle_node);
+
 	ph_heap_detach_locked(heap, region);
 	return region;
 }

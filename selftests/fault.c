@@ -4,6 +4,7 @@
  * by one thread or several, what advice about it does, and whom it is charged to.
  */
 #include <pthread.h>
+#include <stdatomic.h>
 #include <sys/personality.h>
 #include <sys/uio.h>
 
@@ -12,6 +13,10 @@
 #ifndef MADV_COLLAPSE
 #define MADV_COLLAPSE	25
 #endif
+
+/* What a call makes resident that takes long, and how many touches others do then. */
+#define LONG_BYTES	(64 * MIB)
+#define NR_MEANWHILE	32
 
 /* Touches by the program */
 
@@ -311,6 +316,55 @@ TEST_F_TIMEOUT(fault, touch_while_pages_go, 120)
 }
 
 /* Backed heaps */
+
+/* A call that has the heap's lock for long; others touch meanwhile. */
+
+struct long_call {
+	struct heap *heap;
+	char *block;
+	int ret;
+	atomic_bool runs;
+};
+
+static void *make_long_call(void *data)
+{
+	struct long_call *call = data;
+
+	atomic_store(&call->runs, true);
+	call->ret = block_alloc(call->heap, LONG_BYTES, &call->block);
+	atomic_store(&call->runs, false);
+	return NULL;
+}
+
+/* With the lock it would be the first ones at most, before the call has it. */
+TEST_F(fault, served_while_heap_is_locked)
+{
+	const size_t nr_pages = 4096;
+	struct long_call call = {};
+	size_t n, nr = 0, round;
+	struct heap heap;
+	pthread_t thread;
+	char *block;
+
+	for (round = 0; round < 20 && nr < NR_MEANWHILE; round++) {
+		ASSERT_EQ(0, heap_create(&heap, self->fd, .max_bytes = 256 * MIB,
+					 .policy = PRIVHEAP_POLICY_PAGE));
+		ASSERT_EQ(0, block_alloc(&heap, nr_pages * self->page, &block));
+		ASSERT_EQ(0, heap_policy(&heap, PRIVHEAP_POLICY_POPULATE, 1));
+		call.heap = &heap;
+		ASSERT_EQ(0, pthread_create(&thread, NULL, make_long_call, &call));
+		while (!atomic_load(&call.runs))
+			;
+		for (n = nr = 0; n < nr_pages && atomic_load(&call.runs); n++) {
+			block[n * self->page] = 1;
+			nr += atomic_load(&call.runs);
+		}
+		ASSERT_EQ(0, pthread_join(thread, NULL));
+		EXPECT_EQ(0, call.ret);
+		ASSERT_EQ(0, heap_destroy(&heap));
+	}
+	EXPECT_LE(NR_MEANWHILE, nr);
+}
 
 TEST_F(fault, backed_heap_is_resident)
 {

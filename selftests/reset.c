@@ -206,6 +206,31 @@ TEST_F(reset, of_wrong_heap)
 	EXPECT_EQ(-EIDRM, heap_reset(&self->heap, 0, &kept));
 }
 
+/* What is reserved costs nothing: it would take hours to look at each page. */
+TEST_F(reset, vast_heap)
+{
+	struct privheap_stat before, after;
+	struct heap heap;
+	char *block;
+	size_t kept;
+	int i;
+
+	ASSERT_EQ(0, heap_create(&heap, self->fd, .max_bytes = 1UL << 46));
+	ASSERT_EQ(0, heap_stat(&heap, &before));
+	for (i = 0; i < 4; i++) {
+		block = touched_block(_metadata, &heap, 100 * self->page);
+		ASSERT_EQ(0, block_alloc_with(&heap, 64 * self->page,
+					      64 * self->page, 0, &block));
+		block[0] = 1;
+		ASSERT_EQ(0, heap_reset(&heap, 10 * self->page, &kept));
+		EXPECT_EQ(10 * self->page, kept);
+	}
+	ASSERT_EQ(0, heap_reset(&heap, 0, &kept));
+	ASSERT_EQ(0, heap_stat(&heap, &after));
+	after.out_committed_peak_bytes = before.out_committed_peak_bytes;
+	EXPECT_STREQ("same", stat_diff(&before, &after));
+}
+
 /* Signals */
 
 static volatile sig_atomic_t nr_signals;

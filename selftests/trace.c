@@ -487,6 +487,45 @@ TEST_F(trace, fault_tells_pages_and_time)
 	EXPECT_GT(600ULL * 1000 * 1000 * 1000, field(line, "latency_ns"));
 }
 
+/* Memory that another heap of the process had, as it is or cleared once more. */
+TEST_F(trace, fault_tells_source)
+{
+	static const struct {
+		__u32 flags;
+		const char *source;
+	} again[] = {
+		{ 0, "recycled" }, { PRIVHEAP_ALLOC_F_ZERO, "cleared" },
+	};
+	const size_t bytes = 32 * self->page;
+	struct heap other;
+	const char *line;
+	char *block, *page;
+	unsigned int i;
+
+	make_heap(.max_bytes = MIB, .policy = PRIVHEAP_POLICY_WINDOW,
+		  .window_pages = 4);
+	for (i = 0; i < 2; i++) {
+		ASSERT_EQ(0, heap_create(&other, self->fd, .max_bytes = MIB));
+		ASSERT_EQ(0, block_alloc(&other, bytes, &block));
+		memset(block, 0xee, bytes);
+		ASSERT_EQ(0, heap_destroy(&other));
+		ASSERT_EQ(0, block_alloc_with(&self->heap, bytes, 4 * self->page,
+					      again[i].flags, &block));
+		clear_trace(_metadata);
+		/* Not the page that the heap has from the start. */
+		page = block + 16 * self->page;
+		page[0] = 1;
+		read_trace(_metadata, self);
+		line = event(self, "privheap_page_fault", 0);
+		ASSERT_NE(NULL, line);
+		EXPECT_TRUE(field_is(line, "source", again[i].source)) {
+			TH_LOG("%s", again[i].source);
+		}
+		EXPECT_EQ(4, field(line, "nr_pages"));
+		EXPECT_EQ(again[i].flags ? 0 : (char)0xee, page[4]);
+	}
+}
+
 TEST_F(trace, fault_on_resident_page_tells_so)
 {
 	const char *line;

@@ -3,6 +3,9 @@
  * Programs that free and allocate in waves: that the heap learns it, keeps what the
  * next wave needs, and gives it back when somebody needs it more or nobody does.
  */
+#include <pthread.h>
+#include <sys/ioctl.h>
+#include <sys/mman.h>
 #include <sys/resource.h>
 
 #include "kselftest_harness.h"
@@ -525,6 +528,61 @@ TEST_F(own, regions_go_before_address_space_ends)
 	ASSERT_EQ(0, setrlimit(RLIMIT_AS, &limit));
 	EXPECT_EQ(0, block_alloc(&self->heap, 5 * MIB, &block));
 	EXPECT_EQ(2, maps_heaps());
+}
+
+struct forgetter {
+	char *page;
+	bool stop;
+};
+
+static void *forget_page(void *data)
+{
+	struct forgetter *forgetter = data;
+
+	while (!__atomic_load_n(&forgetter->stop, __ATOMIC_ACQUIRE))
+		madvise(forgetter->page, page_bytes(), MADV_DONTNEED);
+	return NULL;
+}
+
+/*
+ * The page of the answer goes between the look at it and the answer, so that blocks
+ * are placed and taken back, in idle regions and new ones. Where the answer was
+ * given, it may be lost, too; that is the program's doing.
+ */
+TEST_F(own, answer_goes_meanwhile)
+{
+	const size_t before = offsetof(struct privheap_alloc, out_addr);
+	struct privheap_alloc arg = {
+		.size = sizeof(arg), .heap = self->heap.id, .bytes = OWN_BYTES,
+	};
+	struct forgetter forgetter = {};
+	pthread_t thread;
+	char *pages;
+	size_t kept;
+	int round, i;
+
+	pages = mmap(NULL, 2 * page_bytes(), PROT_READ | PROT_WRITE,
+		     MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	ASSERT_NE(MAP_FAILED, pages);
+	forgetter.page = pages + page_bytes();
+	memcpy(forgetter.page - before, &arg, sizeof(arg));
+	own_waves(_metadata, &self->heap, OWN_BYTES, 3, 2);
+	ASSERT_EQ(0, pthread_create(&thread, NULL, forget_page, &forgetter));
+	for (round = 0; round < 200; round++) {
+		for (i = 0; i < 5; i++) {
+			ASSERT_EQ(0, ioctl(self->fd, PRIVHEAP_IOC_ALLOC,
+					   forgetter.page - before));
+		}
+		if (round % 4 == 3) {
+			ASSERT_EQ(0, heap_reset(&self->heap, 0, &kept));
+		} else {
+			own_waves(_metadata, &self->heap, OWN_BYTES, 2, 1);
+		}
+	}
+	__atomic_store_n(&forgetter.stop, true, __ATOMIC_RELEASE);
+	ASSERT_EQ(0, pthread_join(thread, NULL));
+	ASSERT_EQ(0, heap_reset(&self->heap, 0, &kept));
+	expect_nothing_is_left(_metadata, self);
 }
 
 TEST_F(own, unmapped_while_idle)
