@@ -182,10 +182,13 @@ static int ph_commit_charge(struct ph_region *region, unsigned long first,
 	return ph_limit_charge(heap, *missing);
 }
 
-/* All that can fail of a commit; @missing receives how many pages are news. */
+/*
+ * All that can fail of a commit; @missing receives how many pages are news. @again: it
+ * was tried before, and counts as one for whoever wants it to fail.
+ */
 static int ph_commit_prepare(struct ph_region *region, unsigned long first,
 			     unsigned long end, unsigned long *missing,
-			     bool backed)
+			     bool backed, bool again)
 {
 	int err;
 
@@ -195,7 +198,7 @@ static int ph_commit_prepare(struct ph_region *region, unsigned long first,
 	err = ph_chunk_create_range(region, first, end);
 	if (!err && backed)
 		err = ph_table_check(region, first, end);
-	if (!err)
+	if (!err && !again)
 		err = ph_inject_commit_locked(region->heap);
 	if (!err && backed)
 		err = ph_populate(region, first, end);
@@ -230,9 +233,10 @@ int ph_commit_pages(struct ph_region *region, unsigned long first,
 	int err;
 
 	lockdep_assert_held(&heap->lock);
-	err = ph_commit_prepare(region, first, end, &missing, backed);
-	if (err == -ENOMEM && ph_idle_give_way(heap, heap->limit.parent, missing))
-		err = ph_commit_prepare(region, first, end, &missing, backed);
+	err = ph_commit_prepare(region, first, end, &missing, backed, false);
+	if (err == -ENOMEM && !heap->inject.failing &&
+	    ph_idle_give_way(heap, heap->limit.parent, missing))
+		err = ph_commit_prepare(region, first, end, &missing, backed, true);
 	if (err || missing)
 		trace_privheap_page_commit(region, first, nr, missing, backed,
 					   err);

@@ -29,10 +29,11 @@ static inline void vm_flags_clear(struct vm_area_struct *vma, vm_flags_t flags)
 }
 #endif
 
-/* mm_flags_test(): since 6.18, when this flag got a longer name, too. */
+/* vma_thp_disabled(): since 6.12; with more to ask for since 6.18. */
 #ifndef MMF_DISABLE_THP_COMPLETELY
-#define MMF_DISABLE_THP_COMPLETELY MMF_DISABLE_THP
-#define mm_flags_test(flag, mm) test_bit(flag, &(mm)->flags)
+#define vma_thp_disabled(vma, advice, forced)				\
+	((advice) & VM_NOHUGEPAGE ||					\
+	 test_bit(MMF_DISABLE_THP, &(vma)->vm_mm->flags))
 #endif
 
 /*

@@ -236,8 +236,7 @@ static struct page *ph_fault_take_huge(struct ph_fault *fault)
 {
 	struct vm_area_struct *vma = fault->vmf->vma;
 
-	if (vma->vm_flags & VM_NOHUGEPAGE ||
-	    mm_flags_test(MMF_DISABLE_THP_COMPLETELY, vma->vm_mm))
+	if (vma_thp_disabled(vma, vma->vm_flags, false))
 		return NULL;
 	return ph_pool_take_huge(fault->region->heap);
 }

@@ -180,6 +180,8 @@ struct ph_region *ph_heap_surplus_region_locked(struct ph_heap *heap)
 	struct ph_region *region = list_last_entry(&heap->idle_regions,
 						   struct ph_region, idle_node);
 
+	/* Once it is in no list nobody else can have its pages go. */
+	ph_commit_release(region);
 	ph_heap_detach_locked(heap, region);
 	return region;
 }
@@ -193,16 +195,14 @@ struct ph_region *ph_heap_surplus_region_locked(struct ph_heap *heap)
  */
 bool ph_heap_discard_idle(struct ph_heap *heap)
 {
-	struct ph_region *region;
+	struct ph_region *region = NULL;
 	int nr;
 
 	/* Others may free blocks meanwhile, so there is an end to it. */
-	for (nr = 0; nr < PH_NR_IDLE_REGIONS; nr++) {
+	for (nr = 0; nr < PH_NR_IDLE_REGIONS; nr++, region = NULL) {
 		mutex_lock(&heap->lock);
-		region = list_first_entry_or_null(&heap->idle_regions,
-						  struct ph_region, idle_node);
-		if (region)
-			ph_heap_detach_locked(heap, region);
+		if (heap->nr_idle_regions)
+			region = ph_heap_surplus_region_locked(heap);
 		mutex_unlock(&heap->lock);
 		if (!region)
 			break;

@@ -207,6 +207,30 @@ TEST_F(inject, quarantine_stays)
 	EXPECT_EQ(0, block_alloc_guarded(&heap, 100, 0, 0, 0, &block));
 }
 
+/* What would be given up for want of memory is not, neither here nor elsewhere. */
+TEST_F(inject, idle_pages_stay)
+{
+	struct privheap_stat before;
+	struct heap heaps[2];
+	char *block;
+	int i;
+
+	for (i = 0; i < 2; i++) {
+		ASSERT_EQ(0, heap_create(&heaps[i], self->fd, .max_bytes = 4 * MIB,
+					 .idle_bytes = MIB));
+		ASSERT_EQ(0, block_alloc(&heaps[i], MIB / 2, &block));
+		memset(block, 1, MIB / 2);
+		ASSERT_EQ(0, block_free(&heaps[i], block));
+	}
+	ASSERT_EQ(0, heap_inject(&heaps[0], .nth = 1));
+	EXPECT_EQ(-ENOMEM, block_alloc(&heaps[0], MIB, &block));
+	for (i = 0; i < 2; i++) {
+		ASSERT_EQ(0, heap_stat(&heaps[i], &before));
+		EXPECT_LE(MIB / 2 - page_bytes(), before.out_idle_bytes);
+	}
+	EXPECT_EQ(0, block_alloc(&heaps[0], MIB, &block));
+}
+
 TEST_F(inject, limit_counts_for_more)
 {
 	struct heap heap;

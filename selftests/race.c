@@ -330,7 +330,6 @@ TEST_F_TIMEOUT(race, munmap, 120)
 	expect_as_before(_metadata, self);
 }
 
-/* A child has none of the heap, whatever the threads are doing. */
 /* Makes a block resident, over and over, until that fails. */
 static void *prefault_pages(void *data)
 {
@@ -383,6 +382,7 @@ TEST_F_TIMEOUT(race, prefault, 120)
 	expect_as_before(_metadata, self);
 }
 
+/* A child has none of the heap, whatever the threads are doing. */
 TEST_F_TIMEOUT(race, fork, 120)
 {
 	unsigned int round;
