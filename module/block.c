@@ -37,10 +37,11 @@ static unsigned long ph_large_pages(unsigned long bytes)
 }
 
 /* Makes the pages that ph_run_take() gave a large block. */
-static void ph_large_init(struct ph_run *run, unsigned long bytes)
+static void ph_large_init(struct ph_block_store *store, struct ph_run *run,
+			  unsigned long bytes)
 {
 	run->bytes = bytes;
-	ph_run_use(run, PH_RUN_LARGE);
+	ph_run_use(store, run, PH_RUN_LARGE);
 }
 
 /* Finds pages, for which the empty spans may have to go. */
@@ -66,7 +67,7 @@ static noinline int ph_large_alloc(struct ph_block_store *store,
 	run = ph_pages_alloc(store, ph_large_pages(bytes), align);
 	if (IS_ERR(run))
 		return PTR_ERR(run);
-	ph_large_init(run, bytes);
+	ph_large_init(store, run, bytes);
 	*addr = run->start;
 	return 0;
 }
@@ -182,7 +183,7 @@ int ph_block_alloc_dedicated(struct ph_block_store *store,
 	run = ph_run_take(store, run, nr_pages, align, PH_GUARD_NONE);
 	if (IS_ERR(run))
 		return PTR_ERR(run);
-	ph_large_init(run, bytes);
+	ph_large_init(store, run, bytes);
 	ph_store_count_block(store, bytes);
 	*addr = run->start;
 	return 0;
@@ -480,7 +481,7 @@ int ph_block_take(struct ph_block_store *store, unsigned long nr_pages,
 
 	if (IS_ERR(run))
 		return PTR_ERR(run);
-	ph_run_use(run, PH_RUN_TAKEN);
+	ph_run_use(store, run, PH_RUN_TAKEN);
 	store->nr_taken_pages += nr_pages;
 	*addr = run->start;
 	return 0;

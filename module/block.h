@@ -64,6 +64,8 @@ struct ph_block_region;
  *	then nothing has changed.
  * @decommit: the pages hold no block any more; cannot fail
  * @drop: the pages hold no block now, but stay committed; cannot fail
+ * @mark: the pages have another use now, as ph_block_run_at() tells. Called for
+ *	regions that are marked
  */
 struct ph_block_ops {
 	int (*commit)(struct ph_block_region *region, unsigned long first,
@@ -71,6 +73,8 @@ struct ph_block_ops {
 	void (*decommit)(struct ph_block_region *region, unsigned long first,
 			 unsigned long nr);
 	void (*drop)(struct ph_block_region *region, unsigned long first,
+		     unsigned long nr);
+	void (*mark)(struct ph_block_region *region, unsigned long first,
 		     unsigned long nr);
 };
 
@@ -80,6 +84,8 @@ struct ph_block_ops {
  * @nr_pages: its length (constant)
  * @dedicated: holds one large block and nothing else; its free pages are not
  *	used for other blocks (constant)
+ * @marked: somebody wants to know the uses of pages, see struct ph_block_ops (set
+ *	by the caller)
  * @leaves: page map, by page number / 64: arrays of as many pointers to runs,
  *	or fewer if the region is shorter. There is a leaf where there is an
  *	entry; it is freed with its last one
@@ -90,6 +96,7 @@ struct ph_block_region {
 	unsigned long base;
 	unsigned long nr_pages;
 	bool dedicated;
+	bool marked;
 	struct xarray leaves;
 	struct ph_run **hot_leaf;
 	unsigned long hot_index;

@@ -138,7 +138,8 @@ struct ph_run *ph_run_take(struct ph_block_store *store, struct ph_run *run,
 struct ph_run *ph_run_alloc(struct ph_block_store *store,
 			    unsigned long nr_pages, unsigned long align,
 			    enum ph_guard_side side);
-void ph_run_use(struct ph_run *run, enum ph_run_kind kind);
+void ph_run_use(struct ph_block_store *store, struct ph_run *run,
+		enum ph_run_kind kind);
 void ph_run_vacate(struct ph_block_store *store, struct ph_run *run);
 void ph_run_release(struct ph_block_store *store, struct ph_run *run);
 void ph_run_shrink(struct ph_block_store *store, struct ph_run *run,

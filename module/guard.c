@@ -72,7 +72,7 @@ struct ph_run *ph_guard_add(struct ph_block_store *store,
 	guard->side = side;
 	run->guard = guard;
 	run->bytes = request->bytes;
-	ph_run_use(run, PH_RUN_GUARDED);
+	ph_run_use(store, run, PH_RUN_GUARDED);
 	return run;
 }
 
@@ -126,7 +126,7 @@ void ph_guard_retire(struct ph_block_store *store, struct ph_run *run,
 		     u64 cookie)
 {
 	ph_guard_decommit(store, run);
-	run->kind = PH_RUN_QUARANTINED;
+	ph_run_use(store, run, PH_RUN_QUARANTINED);
 	run->guard->free_cookie = cookie;
 	list_add_tail(&run->node, &store->quarantine);
 	store->nr_quarantine_pages += run->nr_pages;
@@ -138,7 +138,7 @@ void ph_guard_retire(struct ph_block_store *store, struct ph_run *run,
  * ph_block_evict - let the oldest block leave the quarantine
  * @store: the heap's blocks
  *
- * Context: May not sleep. Allocates nothing.
+ * Context: May sleep if ops->mark() does. Allocates nothing.
  * Return: true if there was one.
  */
 bool ph_block_evict(struct ph_block_store *store)

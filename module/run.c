@@ -390,17 +390,29 @@ struct ph_run *ph_run_alloc(struct ph_block_store *store,
 	return ph_run_take(store, run, nr_pages, align, side);
 }
 
+/* Pages @first .. @end - 1 have another use. */
+static void ph_run_mark(struct ph_block_store *store,
+			struct ph_block_region *region, unsigned long first,
+			unsigned long end)
+{
+	if (unlikely(region->marked))
+		store->ops->mark(region, first, end - first);
+}
+
 /**
  * ph_run_use - give pages their use, and enter the run into the page map
- * @run: from ph_run_take()
+ * @store: the heap's blocks
+ * @run: from ph_run_take(), or a run that gets another use
  * @kind: the use, not PH_RUN_FREE
  *
- * Context: May not sleep.
+ * Context: May sleep if ops->mark() does.
  */
-void ph_run_use(struct ph_run *run, enum ph_run_kind kind)
+void ph_run_use(struct ph_block_store *store, struct ph_run *run,
+		enum ph_run_kind kind)
 {
 	run->kind = kind;
 	ph_run_map(run, run);
+	ph_run_mark(store, run->region, ph_run_first(run), ph_run_end(run));
 }
 
 static struct ph_run *ph_run_prev(struct ph_run *run)
@@ -435,7 +447,7 @@ static void ph_run_absorb(struct ph_block_store *store, struct ph_run *run,
  * @store: the heap's blocks
  * @run: the run; must not be used any more
  *
- * Context: May not sleep. Allocates nothing.
+ * Context: May sleep if ops->mark() does. Allocates nothing.
  */
 void ph_run_vacate(struct ph_block_store *store, struct ph_run *run)
 {
@@ -448,6 +460,7 @@ void ph_run_vacate(struct ph_block_store *store, struct ph_run *run)
 	ph_run_map(run, run);
 	ph_bin_insert(store, run);
 	ph_map_prune(store, run, first, end);
+	ph_run_mark(store, run->region, first, end);
 }
 
 /**
@@ -535,6 +548,7 @@ int ph_run_grow(struct ph_block_store *store, struct ph_run *run,
 	else
 		ph_run_destroy(store, next);
 	ph_map_prune(store, run, border, border);
+	ph_run_mark(store, run->region, border, end);
 	return 0;
 }
 

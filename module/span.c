@@ -180,7 +180,7 @@ static struct ph_run *ph_span_create(struct ph_block_store *store,
 	run->class = class;
 	run->span = span;
 	run->bytes = 0;
-	ph_run_use(run, PH_RUN_SPAN);
+	ph_run_use(store, run, PH_RUN_SPAN);
 	list_add(&run->node, &state->partial);
 	state->nr_pages += nr_pages;
 	return run;

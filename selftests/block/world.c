@@ -90,10 +90,48 @@ static void world_drop(struct ph_block_region *blocks, unsigned long first,
 	world_region_of(blocks)->world->nr_dropped += nr;
 }
 
+/* The run of a page, and what is to be told of it. */
+static unsigned char world_use(struct world_region *region, unsigned long page,
+			       struct ph_block_run *run)
+{
+	unsigned long addr = region->blocks.base + (page << PAGE_SHIFT);
+
+	ph_block_run_at(&region->blocks, addr, run);
+	return run->kind != PH_RUN_FREE && run->start == addr ?
+	       run->kind | WORLD_FIRST : run->kind;
+}
+
+static void world_mark(struct ph_block_region *blocks, unsigned long first,
+		       unsigned long nr)
+{
+	struct world_region *region = world_region_of(blocks);
+	struct ph_block_run run;
+	unsigned long page;
+
+	ASSERT(nr && first < blocks->nr_pages && nr <= blocks->nr_pages - first);
+	for (page = first; page < first + nr; page++)
+		region->uses[page] = world_use(region, page, &run);
+}
+
+/* What was told of each page is so. */
+static void world_check_uses(struct world_region *region)
+{
+	unsigned long page, end;
+	struct ph_block_run run;
+
+	for (page = 0; page < region->blocks.nr_pages; page = end) {
+		ASSERT_EQ(region->uses[page], world_use(region, page, &run));
+		end = page + run.nr_pages;
+		while (++page < end)
+			ASSERT_EQ(region->uses[page], run.kind);
+	}
+}
+
 static const struct ph_block_ops world_ops = {
 	.commit		= world_commit,
 	.decommit	= world_decommit,
 	.drop		= world_drop,
+	.mark		= world_mark,
 };
 
 struct world *world_create(void)
@@ -401,6 +439,8 @@ int world_add_region(struct world *world, unsigned int i, unsigned long nr_pages
 		region->owner = calloc(nr_pages * PAGE_SIZE / GRANULE,
 				       sizeof(*region->owner));
 		region->holder = calloc(nr_pages, sizeof(*region->holder));
+		region->uses = calloc(nr_pages, 1);
+		region->blocks.marked = true;
 		world->regions[i] = region;
 	}
 	world_check_sums(world);
@@ -497,6 +537,7 @@ void world_remove_region(struct world *world, unsigned int i)
 	free(region->committed);
 	free(region->owner);
 	free(region->holder);
+	free(region->uses);
 	free(region);
 	world_check_sums(world);
 }
@@ -863,6 +904,7 @@ void world_check(struct world *world)
 		check_pages(&world->regions[i]->blocks,
 			    world->regions[i]->committed);
 		nr_blocks += world_check_walk(world->regions[i]);
+		world_check_uses(world->regions[i]);
 	}
 	ph_block_check(&world->store, regions, nr_regions);
 	ASSERT_EQ(nr_blocks, world->nr_blocks);

@@ -26,6 +26,7 @@ struct world;
  * @owner: per granule the id of the block that has it, or 0
  * @holder: per page the id of the guarded block that it is kept for, or that of
  *	one in quarantine plus WORLD_FREED; or 0
+ * @uses: per page its use as it was told, enum ph_run_kind; with WORLD_FIRST
  */
 struct world_region {
 	struct ph_block_region blocks;
@@ -33,8 +34,11 @@ struct world_region {
 	unsigned char *committed;
 	unsigned int *owner;
 	unsigned int *holder;
+	unsigned char *uses;
 };
 
+/* The first page of a run that is not free. */
+#define WORLD_FIRST	(1U << 7)
 #define WORLD_FREED	(1U << 31)
 
 /**
