@@ -99,6 +99,7 @@ static int ph_chunk_create(struct ph_region *region, unsigned long index)
 	if (!chunk)
 		return -ENOMEM;
 	chunk->heap = region->heap;
+	chunk->shown = ph_pagemap_entries(region, index);
 	if (xa_is_err(xa_store(&region->chunks, index, chunk, PH_GFP_META))) {
 		ph_chunk_free(chunk);
 		return -ENOMEM;
@@ -204,6 +205,7 @@ void ph_chunk_release_locked(struct ph_chunk *chunk, struct ph_part part)
 			ph_pool_give(chunk->heap, &batch);
 	}
 	atomic_long_sub(before - chunk->nr_resident, &chunk->heap->nr_resident);
+	ph_chunk_show_locked(chunk, part);
 	ph_pool_give(chunk->heap, &batch);
 	if (huge)
 		put_page(huge);
@@ -299,6 +301,7 @@ void ph_chunk_fill_locked(struct ph_chunk *chunk, struct ph_part part,
 	}
 	chunk->nr_resident += batch->next - before;
 	atomic_long_add(batch->next - before, &chunk->heap->nr_resident);
+	ph_chunk_show_locked(chunk, part);
 }
 
 /**
@@ -343,6 +346,7 @@ void ph_chunk_fill_huge_locked(struct ph_chunk *chunk, struct page *page)
 	chunk->huge = true;
 	chunk->nr_resident = PH_CHUNK_PAGES;
 	atomic_long_add(PH_CHUNK_PAGES, &chunk->heap->nr_resident);
+	ph_chunk_show_locked(chunk, (struct ph_part){ 0, PH_CHUNK_PAGES });
 }
 
 /**
@@ -411,6 +415,7 @@ static bool ph_chunk_split_locked(struct ph_chunk *chunk, struct ph_part without
 	chunk->huge = false;
 	chunk->nr_resident -= without.hi - without.lo;
 	atomic_long_sub(without.hi - without.lo, &chunk->heap->nr_resident);
+	ph_chunk_show_locked(chunk, without);
 	put_page(huge);
 	return true;
 }

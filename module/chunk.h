@@ -7,6 +7,7 @@
  *	  idle.c	which stay so without a block
  *	fault.c		which become resident when one is touched
  *	content.c	what resident pages hold: zero, copy, move
+ *	pagemap.c	what of it the program can read
  *	  chunk.c	the states, chunk by chunk
  *	    pool.c	where memory comes from and goes to
  */
@@ -77,6 +78,15 @@ static inline struct ph_chunk *ph_chunk_find(struct ph_region *region,
 	return xa_load(&region->chunks, index);
 }
 
+/* The state of page @i. The caller holds the chunk's lock, or ph_heap.lock. */
+static inline u32 ph_chunk_state(const struct ph_chunk *chunk, unsigned int i)
+{
+	if (!test_bit(i, chunk->committed))
+		return PRIVHEAP_PAGE_RESERVED;
+	return READ_ONCE(chunk->pages[i]) ? PRIVHEAP_PAGE_RESIDENT :
+					    PRIVHEAP_PAGE_COMMITTED;
+}
+
 /*
  * Is all of a chunk committed and nothing resident? The caller holds the chunk's
  * lock.
@@ -85,6 +95,23 @@ static inline bool ph_chunk_is_blank_locked(const struct ph_chunk *chunk)
 {
 	return !chunk->nr_resident &&
 	       bitmap_full(chunk->committed, PH_CHUNK_PAGES);
+}
+
+/* pagemap.c */
+struct privheap_page *ph_pagemap_entries(struct ph_region *region,
+					 unsigned long index);
+void ph_pagemap_show_locked(struct ph_chunk *chunk, struct ph_part part);
+int ph_pagemap_reserve(struct ph_region *region, unsigned long first,
+		       unsigned long end);
+void ph_pagemap_trim(struct ph_region *region, unsigned long first,
+		     unsigned long end);
+
+/* The states of pages have changed: the caller holds the chunk's lock still. */
+static inline void ph_chunk_show_locked(struct ph_chunk *chunk,
+					struct ph_part part)
+{
+	if (unlikely(chunk->shown))
+		ph_pagemap_show_locked(chunk, part);
 }
 
 /* chunk.c */

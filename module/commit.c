@@ -93,6 +93,7 @@ static bool ph_decommit_part(struct ph_chunk *chunk, struct ph_part part,
 		gone->nr_resident += chunk->nr_resident;
 		bitmap_clear(chunk->committed, part.lo, part.hi - part.lo);
 		bitmap_clear(chunk->zero, part.lo, part.hi - part.lo);
+		ph_chunk_show_locked(chunk, part);
 		if (chunk->heap->huge)
 			ph_chunk_settle_locked(chunk, part);
 	}
@@ -192,6 +193,12 @@ static int ph_commit_prepare(struct ph_region *region, unsigned long first,
 {
 	int err;
 
+	if (unlikely(region->blocks.marked)) {
+		*missing = end - first;		/* at most */
+		err = ph_pagemap_reserve(region, first, end);
+		if (err)
+			return err;
+	}
 	err = ph_commit_charge(region, first, end, missing);
 	if (err || !*missing)
 		return err;
@@ -240,6 +247,8 @@ int ph_commit_pages(struct ph_region *region, unsigned long first,
 	if (err || missing)
 		trace_privheap_page_commit(region, first, nr, missing, backed,
 					   err);
+	if (unlikely(err && region->blocks.marked))
+		ph_pagemap_trim(region, first, end);
 	if (err)
 		return err;
 	if (!missing)
@@ -248,6 +257,7 @@ int ph_commit_pages(struct ph_region *region, unsigned long first,
 		part = ph_chunk_part(index, first, end);
 		mutex_lock(&chunk->lock);
 		bitmap_set(chunk->committed, part.lo, part.hi - part.lo);
+		ph_chunk_show_locked(chunk, part);
 		mutex_unlock(&chunk->lock);
 		cond_resched();
 	}
@@ -533,10 +543,7 @@ unsigned long ph_commit_resident(struct ph_region *region)
 
 static u32 ph_commit_state(const struct ph_chunk *chunk, unsigned int i)
 {
-	if (!chunk || !test_bit(i, chunk->committed))
-		return PRIVHEAP_PAGE_RESERVED;
-	return READ_ONCE(chunk->pages[i]) ? PRIVHEAP_PAGE_RESIDENT :
-					    PRIVHEAP_PAGE_COMMITTED;
+	return chunk ? ph_chunk_state(chunk, i) : PRIVHEAP_PAGE_RESERVED;
 }
 
 /**

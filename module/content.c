@@ -151,6 +151,7 @@ static struct page *ph_page_exchange(struct ph_region *region, unsigned long n,
 		WRITE_ONCE(chunk->pages[i], page);
 		chunk->nr_resident += !!page - !!old;
 		atomic_long_add(!!page - !!old, &chunk->heap->nr_resident);
+		ph_chunk_show_locked(chunk, (struct ph_part){ i, i + 1 });
 	}
 	mutex_unlock(&chunk->lock);
 	return old;

@@ -62,10 +62,17 @@ static void ph_heap_drop(struct ph_block_region *blocks, unsigned long first,
 		ph_commit_drop(region, first, nr);
 }
 
+static void ph_heap_mark(struct ph_block_region *blocks, unsigned long first,
+			 unsigned long nr)
+{
+	ph_pagemap_mark(ph_region_of(blocks), first, nr);
+}
+
 static const struct ph_block_ops ph_heap_block_ops = {
 	.commit		= ph_heap_commit,
 	.decommit	= ph_heap_decommit,
 	.drop		= ph_heap_drop,
+	.mark		= ph_heap_mark,
 };
 
 /**
@@ -282,6 +289,15 @@ static void ph_heap_clear_locked(struct ph_heap *heap)
 	}
 }
 
+/* One thing less of the heap is mapped. */
+static void ph_heap_unmapped_locked(struct ph_heap *heap)
+{
+	if (--heap->nr_mapped)
+		return;
+	ph_front_uncount_locked(heap);
+	ph_heap_clear_locked(heap);
+}
+
 /**
  * ph_heap_region_unmapped - a VMA of a region ends in the heap's address space
  * @heap: the heap
@@ -289,8 +305,8 @@ static void ph_heap_clear_locked(struct ph_heap *heap)
  *
  * With its last VMA a region loses its pages. Is it still in the bookkeeping,
  * then it was not the module that unmapped it: the heap is dead. When all of its
- * regions are unmapped, as happens at exec and exit, everything is released but
- * struct ph_heap itself, which keeps the id taken.
+ * regions are unmapped, and their page maps, as happens at exec and exit,
+ * everything is released but struct ph_heap itself, which keeps the id taken.
  *
  * Context: Under mmap_lock; takes ph_heap.lock.
  */
@@ -299,6 +315,7 @@ void ph_heap_region_unmapped(struct ph_heap *heap, struct ph_region *region)
 	mutex_lock(&heap->lock);
 	if (--region->nr_vmas)
 		goto out_unlock;
+	ph_pagemap_end_locked(region);
 	ph_commit_exit(region);
 	if (!atomic_read(&heap->mm->mm_users))	/* exit or exec */
 		ph_pool_drain(heap->pool);
@@ -308,12 +325,24 @@ void ph_heap_region_unmapped(struct ph_heap *heap, struct ph_region *region)
 		heap->state = PH_HEAP_DEAD;
 		ph_front_tell_locked(heap, PRIVHEAP_COUNTERS_DEAD);
 	}
-	if (!--heap->nr_mapped) {
-		ph_front_uncount_locked(heap);
-		ph_heap_clear_locked(heap);
-	}
+	ph_heap_unmapped_locked(heap);
 out_unlock:
 	mutex_unlock(&heap->lock);
+}
+
+/**
+ * ph_heap_pagemap_unmapped_locked - a page map is not mapped any more
+ * @heap: the heap
+ * @region: whose page map it was
+ *
+ * Context: Under mmap_lock. Caller holds ph_heap.lock.
+ */
+void ph_heap_pagemap_unmapped_locked(struct ph_heap *heap,
+				     struct ph_region *region)
+{
+	lockdep_assert_held(&heap->lock);
+	if (!list_empty(&region->node))
+		ph_heap_unmapped_locked(heap);
 }
 
 /* Heaps are a little longer than 1 KiB: the next size of kmalloc() is 2 KiB. */
@@ -396,11 +425,30 @@ void ph_heap_end(struct ph_heap *heap)
 	ph_heap_put(heap);
 }
 
-/* Leaves nothing of a heap but its first region. Fails if that is unmapped. */
+/* Ends the page map of the first region, and unmaps it. Drops the lock meanwhile. */
+static void ph_heap_unshow_locked(struct ph_heap *heap)
+{
+	struct ph_region *first = heap->first;
+
+	if (!first || !first->map)
+		return;
+	ph_pagemap_end_locked(first);
+	ph_region_get(first);
+	mutex_unlock(&heap->lock);
+	ph_pagemap_unmap(first);
+	ph_region_put(first);
+	mutex_lock(&heap->lock);
+}
+
+/*
+ * Leaves nothing of a heap but its first region. Fails if that is unmapped, or if its
+ * page map stays mapped.
+ */
 static bool ph_heap_vacate_locked(struct ph_heap *heap)
 {
 	ph_heap_shrink_locked(heap, 1);
-	if (!heap->first || !heap->first->nr_vmas)
+	ph_heap_unshow_locked(heap);
+	if (!heap->first || !heap->first->nr_vmas || heap->first->map)
 		return false;
 	ph_block_region_empty(&heap->store, &heap->first->blocks);
 	ph_commit_release(heap->first);
@@ -636,7 +684,7 @@ static void ph_heap_renew(struct ph_heap *heap)
 	struct ph_chunk *chunk;
 
 	heap->nr_ordinary = 1;
-	heap->next_pgoff = first->pgoff + first->blocks.nr_pages;
+	heap->next_pgoff = ph_region_end_pgoff(first);
 	chunk = xa_load(&first->chunks, 0);
 	/* madvise() may have taken the empty page tables. */
 	if (IS_ENABLED(CONFIG_PT_RECLAIM) && chunk)

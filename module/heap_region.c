@@ -114,12 +114,14 @@ void ph_heap_use_region_locked(struct ph_heap *heap, struct ph_region *region)
 /**
  * ph_heap_detach_locked - take a region, and its blocks, out of the bookkeeping
  * @heap: whose it is
- * @region: which; its pages are left as they are, and the reference is the caller's
+ * @region: which; its pages are left as they are, and the reference is the caller's.
+ *	Its page map ends
  *
  * Context: Caller holds ph_heap.lock.
  */
 void ph_heap_detach_locked(struct ph_heap *heap, struct ph_region *region)
 {
+	ph_pagemap_end_locked(region);
 	ph_block_region_remove(&heap->store, &region->blocks);
 	if (heap->first == region)
 		heap->first = NULL;
@@ -129,6 +131,8 @@ void ph_heap_detach_locked(struct ph_heap *heap, struct ph_region *region)
 	list_del_init(&region->node);
 	heap->nr_regions--;
 	if (region->nr_vmas)
+		heap->nr_mapped--;
+	if (region->map)
 		heap->nr_mapped--;
 	heap->reserved_pages -= region->blocks.nr_pages;
 }

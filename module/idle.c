@@ -99,6 +99,7 @@ static unsigned int ph_idle_keep_part(struct ph_chunk *chunk,
 				      struct ph_part *part, unsigned long *nr)
 {
 	unsigned int i = part->lo, nr_gone = 0;
+	struct ph_part seen = *part;
 	long nr_new = 0;
 
 	mutex_lock(&chunk->lock);
@@ -116,6 +117,7 @@ static unsigned int ph_idle_keep_part(struct ph_chunk *chunk,
 		--*nr;
 		nr_new += !__test_and_set_bit(i, chunk->idle);
 	}
+	ph_chunk_show_locked(chunk, seen);
 	mutex_unlock(&chunk->lock);
 	ph_idle_count(chunk->heap, nr_new);
 	ph_chunk_trim(chunk);

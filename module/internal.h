@@ -8,6 +8,7 @@
  *	ph_file		an open /dev/privheap; holds the heaps by id
  *	  ph_heap	a heap: its regions, its blocks, its limit
  *	    ph_region	one reservation of address space, one VMA
+ *	      ph_pagemap	what the program can read of that, if it asked
  *	      ph_chunk	the states of up to PH_CHUNK_PAGES neighbouring pages
  *	ph_process	an address space that opened the device, once or more often
  *	ph_user		who it ran as
@@ -20,6 +21,9 @@
  *	      ph_chunk.lock	the pages of a chunk; also taken by the fault
  *				handler, under mmap_lock or the VMA's lock
  *	        i_mmap_rwsem, page table locks
+ *	      ph_pagemap.lock	the leaves of a page map; also taken by its own
+ *				fault handler, under mmap_lock or the VMA's lock
+ *	        page table locks
  *
  *	ph_pools_lock		which pools there are
  *	  ph_pool.lock		the pages of a pool; a leaf
@@ -391,7 +395,7 @@ struct ph_waves {
  * @nr_regions: (@lock)
  * @nr_ordinary: ordinary regions that there ever were; none goes before the
  *	heap does (@lock)
- * @nr_mapped: regions that have a VMA in @mm (@lock)
+ * @nr_mapped: regions that have a VMA in @mm, and their page maps (@lock)
  * @idle_regions: of single blocks, that have none now; the last one in front (@lock)
  * @nr_idle_regions: how many these are (@lock)
  * @reserved_pages: of all regions (@lock)
@@ -473,6 +477,8 @@ struct ph_heap {
  * @pgoff: where it starts in ph_heap.filp (constant)
  * @nr_vmas: VMAs of the heap's own mm that map it: one, for a moment two inside
  *	mremap(), and none once the program unmapped it (ph_heap.lock)
+ * @map: its page map, as long as that is mapped; or NULL (ph_heap.lock)
+ * @map_base: address of that, or 0 (ph_heap.lock; read without it)
  * @nr_kept_pages: from the start; once committed they stay so until the heap
  *	ends, or the program itself decommits them (constant while the heap lives)
  * @chunks: struct ph_chunk by page number / PH_CHUNK_PAGES; grows under
@@ -488,6 +494,8 @@ struct ph_region {
 	pgoff_t pgoff;
 	u32 number;
 	unsigned int nr_vmas;
+	struct ph_pagemap *map;
+	unsigned long map_base;
 	unsigned long nr_kept_pages;
 	struct xarray chunks;
 	struct ph_chunk *first_chunks[PH_FIRST_CHUNKS];
@@ -510,6 +518,8 @@ struct ph_region {
  * @tally: faults, see tally.h (@lock)
  * @idle: bit n is set when page n is committed and resident, but free; idle
  *	pages are counted in ph_heap.nr_idle (ph_heap.lock)
+ * @shown: the entries of its pages in the region's page map, or NULL. Written with
+ *	every change of a state (@lock; set under ph_heap.lock as well)
  * @zero: bit n is set when page n has to be zero when it gets memory; of no
  *	meaning while it has some, or is not committed (as @committed)
  * @pages: the memory; NULL if not resident. Not set while the page is not
@@ -525,6 +535,7 @@ struct ph_chunk {
 	bool huge;
 	DECLARE_BITMAP(committed, PH_CHUNK_PAGES);
 	u8 tally[PH_NR_TALLIES];
+	struct privheap_page *shown;
 	DECLARE_BITMAP(idle, PH_CHUNK_PAGES);
 	DECLARE_BITMAP(zero, PH_CHUNK_PAGES);
 	struct page **pages;
@@ -566,6 +577,7 @@ struct ph_call {
 		struct privheap_take take;
 		struct privheap_batch batch;
 		struct privheap_count count;
+		struct privheap_pagemap pagemap;
 	} arg;
 };
 
@@ -602,7 +614,7 @@ struct ph_ioctl {
 	int (*handler)(struct ph_call *call);
 };
 
-#define PH_NR_IOCTLS	(_IOC_NR(PRIVHEAP_IOC_COUNT) + 1)
+#define PH_NR_IOCTLS	(_IOC_NR(PRIVHEAP_IOC_PAGEMAP) + 1)
 
 /**
  * ph_max_bytes - how large can a heap or a block be?
@@ -663,6 +675,8 @@ void ph_heap_destroy(struct ph_process *process, struct ph_heap *heap);
 void ph_heap_end(struct ph_heap *heap);
 void ph_heap_release(struct ph_heap *heap);
 void ph_heap_region_unmapped(struct ph_heap *heap, struct ph_region *region);
+void ph_heap_pagemap_unmapped_locked(struct ph_heap *heap,
+				     struct ph_region *region);
 int ph_heap_stat(struct ph_heap *heap, struct privheap_stat *stat);
 int ph_heap_compact(struct ph_heap *heap, struct privheap_compact *arg);
 int ph_heap_reset(struct ph_heap *heap, struct privheap_reset *arg);
@@ -795,11 +809,41 @@ int ph_region_mount(void);
 void ph_region_unmount(void);
 int ph_region_open(struct ph_heap *heap);
 void ph_region_close(struct ph_heap *heap);
+int ph_vma_may_split(struct vm_area_struct *vma, unsigned long addr);
+int ph_vma_mremap(struct vm_area_struct *vma);
+int ph_vma_mprotect(struct vm_area_struct *vma, unsigned long start,
+		    unsigned long end, unsigned long newflags);
+long ph_region_map(struct ph_region *region, unsigned long prot, pgoff_t pgoff,
+		   unsigned long nr_pages);
 struct ph_region *ph_region_create(struct ph_heap *heap, unsigned long nr_pages);
 void ph_region_unmap(struct ph_region *region);
 bool ph_region_is_pristine(struct ph_heap *heap);
 void ph_region_get(struct ph_region *region);
 void ph_region_put(struct ph_region *region);
+
+/* pagemap.c */
+int ph_pagemap_get(struct ph_heap *heap, struct privheap_pagemap *arg);
+int ph_pagemap_mmap(struct ph_region *region, struct vm_area_struct *vma);
+void ph_pagemap_unmap(struct ph_region *region);
+void ph_pagemap_end_locked(struct ph_region *region);
+void ph_pagemap_mark(struct ph_region *region, unsigned long first,
+		     unsigned long nr);
+
+/* Entries in a page of a page map. */
+#define PH_PAGEMAP_ENTRIES	(PAGE_SIZE / sizeof(struct privheap_page))
+
+/* How long the page map of so many pages is, in pages. */
+static inline unsigned long ph_pagemap_pages(unsigned long nr_pages)
+{
+	return DIV_ROUND_UP(nr_pages, PH_PAGEMAP_ENTRIES);
+}
+
+/* In the heap's file a region is followed by its page map. The next one starts here. */
+static inline pgoff_t ph_region_end_pgoff(const struct ph_region *region)
+{
+	return region->pgoff + region->blocks.nr_pages +
+	       ph_pagemap_pages(region->blocks.nr_pages);
+}
 
 /* Is the heap to be out of reach of all but its program? */
 static inline bool ph_heap_is_secret(const struct ph_heap *heap)

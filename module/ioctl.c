@@ -549,6 +549,22 @@ static int ph_ioctl_count(struct ph_call *call)
 	return err;
 }
 
+static int ph_ioctl_pagemap(struct ph_call *call)
+{
+	struct ph_heap *heap;
+	int err;
+
+	err = ph_call_answer(call);	/* before anything is mapped */
+	if (err)
+		return err;
+	heap = ph_heap_get(call->file, call->arg.pagemap.heap);
+	if (!heap)
+		return -ENXIO;
+	err = ph_pagemap_get(heap, &call->arg.pagemap);
+	ph_heap_put(heap);
+	return err ?: ph_call_answer(call);
+}
+
 /* ph_call_read_words() of file.c needs structures of whole words. */
 #define PH_IOCTL_SIZE(type)						\
 	(sizeof(type) + BUILD_BUG_ON_ZERO(sizeof(type) % sizeof(u64)))
@@ -585,4 +601,5 @@ const struct ph_ioctl ph_ioctls[PH_NR_IOCTLS] = {
 	PH_IOCTL(TAKE, take, out_notice, 0),
 	PH_IOCTL(BATCH, batch, out_notice, PRIVHEAP_ALLOC_F_ALL),
 	PH_IOCTL(COUNT, count, counters, 0),
+	PH_IOCTL(PAGEMAP, pagemap, out_nr_pages, 0),
 };

@@ -3,9 +3,9 @@
  * Regions: reservations of address space in the program that owns the heap.
  *
  * Each heap has a pseudo file, and each region is a shared mapping of a part of
- * it, made by the module itself inside a call. The mapping is sealed: it cannot
- * be grown, moved, split, re-protected or inherited. The program may unmap a
- * whole region; the heap is dead then.
+ * it, as is its page map if it has one (pagemap.c), made by the module itself inside
+ * a call. The mapping is sealed: it cannot be grown, moved, split, re-protected or
+ * inherited. The program may unmap a whole region; the heap is dead then.
  *
  * This file knows VMAs and the pseudo file. What is inside a region, pages and
  * blocks, it leaves to fault.c and heap_block.c.
@@ -134,18 +134,40 @@ static void ph_vma_close(struct vm_area_struct *vma)
 	ph_region_put(region);
 }
 
-static int ph_vma_may_split(struct vm_area_struct *vma, unsigned long addr)
+/**
+ * ph_vma_may_split - refuse to split a mapping
+ * @vma: of a region or a page map
+ * @addr: where
+ *
+ * Return: -EINVAL.
+ */
+int ph_vma_may_split(struct vm_area_struct *vma, unsigned long addr)
 {
 	return -EINVAL;
 }
 
-static int ph_vma_mremap(struct vm_area_struct *vma)
+/**
+ * ph_vma_mremap - refuse to move a mapping
+ * @vma: of a region or a page map, at its new place
+ *
+ * Return: -EINVAL.
+ */
+int ph_vma_mremap(struct vm_area_struct *vma)
 {
 	return -EINVAL;
 }
 
-static int ph_vma_mprotect(struct vm_area_struct *vma, unsigned long start,
-			   unsigned long end, unsigned long newflags)
+/**
+ * ph_vma_mprotect - refuse to protect a mapping
+ * @vma: of a region or a page map
+ * @start: from here on
+ * @end: up to here
+ * @newflags: with these flags
+ *
+ * Return: -EACCES.
+ */
+int ph_vma_mprotect(struct vm_area_struct *vma, unsigned long start,
+		    unsigned long end, unsigned long newflags)
 {
 	return -EACCES;
 }
@@ -206,6 +228,8 @@ static int ph_region_file_mmap(struct file *filp, struct vm_area_struct *vma)
 
 	if (!region)
 		return -EPERM;
+	if (vma->vm_pgoff != region->pgoff)
+		return ph_pagemap_mmap(region, vma);
 
 	/*
 	 * VM_MIXEDMAP is for vm_insert_page(), which may set it itself only
@@ -336,29 +360,6 @@ void ph_region_close(struct ph_heap *heap)
 	fput(heap->filp);
 }
 
-static unsigned long ph_region_map(struct ph_heap *heap,
-				   struct ph_region *region)
-{
-	unsigned long prot = PROT_READ | PROT_WRITE;
-	unsigned int noreclaim;
-	unsigned long addr;
-
-	if (!ph_table_reserve(1))
-		return -ENOMEM;
-	if (heap->flags & PRIVHEAP_CREATE_F_EXEC)
-		prot |= PROT_EXEC;
-	heap->mapping = region;
-	WRITE_ONCE(heap->mapper, current);
-	noreclaim = memalloc_noreclaim_save();
-	addr = vm_mmap(heap->filp, 0, region->blocks.nr_pages << PAGE_SHIFT,
-		       prot, MAP_SHARED | MAP_NORESERVE,
-		       region->pgoff << PAGE_SHIFT);
-	memalloc_noreclaim_restore(noreclaim);
-	WRITE_ONCE(heap->mapper, NULL);
-	heap->mapping = NULL;
-	return addr;
-}
-
 /* The errno for a mapping that was refused. */
 static int ph_region_map_error(long err)
 {
@@ -371,6 +372,38 @@ static int ph_region_map_error(long err)
 	default:	/* also -EAGAIN, of a program that locks all it maps */
 		return -ENOMEM;
 	}
+}
+
+/**
+ * ph_region_map - map a part of a heap's file: a region, or its page map
+ * @region: which region
+ * @prot: PROT_*
+ * @pgoff: where the part starts
+ * @nr_pages: how long it is
+ *
+ * Context: May sleep; takes mmap_lock. Caller holds ph_heap.grow_lock and is the
+ * heap's owner.
+ * Return: the address, -ENOMEM, -EINTR, or -EACCES when it may not be executable.
+ */
+long ph_region_map(struct ph_region *region, unsigned long prot, pgoff_t pgoff,
+		   unsigned long nr_pages)
+{
+	struct ph_heap *heap = region->heap;
+	unsigned int noreclaim;
+	unsigned long addr;
+
+	lockdep_assert_held(&heap->grow_lock);
+	if (!ph_table_reserve(1))
+		return -ENOMEM;
+	heap->mapping = region;
+	WRITE_ONCE(heap->mapper, current);
+	noreclaim = memalloc_noreclaim_save();
+	addr = vm_mmap(heap->filp, 0, nr_pages << PAGE_SHIFT, prot,
+		       MAP_SHARED | MAP_NORESERVE, pgoff << PAGE_SHIFT);
+	memalloc_noreclaim_restore(noreclaim);
+	WRITE_ONCE(heap->mapper, NULL);
+	heap->mapping = NULL;
+	return IS_ERR_VALUE(addr) ? ph_region_map_error(addr) : addr;
 }
 
 /**
@@ -387,11 +420,13 @@ static int ph_region_map_error(long err)
  */
 struct ph_region *ph_region_create(struct ph_heap *heap, unsigned long nr_pages)
 {
+	unsigned long prot = PROT_READ | PROT_WRITE;
 	struct ph_region *region;
-	unsigned long addr;
+	long addr;
 
 	lockdep_assert_held(&heap->grow_lock);
-	if (nr_pages > (ULONG_MAX >> PAGE_SHIFT) - heap->next_pgoff - PH_CHUNK_PAGES)
+	if (nr_pages + ph_pagemap_pages(nr_pages) >
+	    (ULONG_MAX >> PAGE_SHIFT) - heap->next_pgoff - PH_CHUNK_PAGES)
 		return ERR_PTR(-ENOMEM);
 	region = kzalloc(sizeof(*region), PH_GFP_META);
 	if (!region)
@@ -407,12 +442,14 @@ struct ph_region *ph_region_create(struct ph_heap *heap, unsigned long nr_pages)
 				     heap->next_pgoff;
 	region->blocks.nr_pages = nr_pages;
 
-	addr = ph_region_map(heap, region);
-	if (IS_ERR_VALUE(addr)) {
+	if (heap->flags & PRIVHEAP_CREATE_F_EXEC)
+		prot |= PROT_EXEC;
+	addr = ph_region_map(region, prot, region->pgoff, nr_pages);
+	if (addr < 0) {
 		ph_region_put(region);
-		return ERR_PTR(ph_region_map_error(addr));
+		return ERR_PTR(addr);
 	}
-	heap->next_pgoff = region->pgoff + nr_pages;
+	heap->next_pgoff = ph_region_end_pgoff(region);
 	region->blocks.base = addr;
 	return region;
 }
@@ -459,7 +496,10 @@ void ph_region_unmap(struct ph_region *region)
 {
 	struct ph_heap *heap = region->heap;
 
-	if (current->mm != heap->mm || !READ_ONCE(region->nr_vmas))
+	if (current->mm != heap->mm)
+		return;
+	ph_pagemap_unmap(region);
+	if (!READ_ONCE(region->nr_vmas))
 		return;
 	/*
 	 * Fails for a task that is being killed, and if the program sealed the

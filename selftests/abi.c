@@ -35,6 +35,7 @@ union call_arg {
 	struct privheap_take take;
 	struct privheap_batch batch;
 	struct privheap_count count;
+	struct privheap_pagemap pagemap;
 };
 
 #define OLD_BYTES	64UL	/* of the block that the calls find */
@@ -229,6 +230,10 @@ FIXTURE_VARIANT_ADD(call, batch) {
 
 FIXTURE_VARIANT_ADD(call, count) {
 	CALL_IN(COUNT, count),
+};
+
+FIXTURE_VARIANT_ADD(call, pagemap) {
+	CALL_OUT(PAGEMAP, pagemap, out_map),
 };
 
 FIXTURE_SETUP(call)
@@ -721,7 +726,7 @@ static bool is_known_call(unsigned int nr)
 	       (nr >= _IOC_NR(PRIVHEAP_IOC_GUARD_ALLOC) &&
 		nr <= _IOC_NR(PRIVHEAP_IOC_DESCRIBE)) ||
 	       (nr >= _IOC_NR(PRIVHEAP_IOC_TAKE) &&
-		nr <= _IOC_NR(PRIVHEAP_IOC_COUNT));
+		nr <= _IOC_NR(PRIVHEAP_IOC_PAGEMAP));
 }
 
 TEST_F(device, unknown_call)

@@ -565,6 +565,24 @@ static int do_count(struct place *place)
 	return heap_count(&place->heap, &counters);
 }
 
+static int do_pagemap(struct place *place)
+{
+	struct privheap_pagemap map;
+
+	return heap_pagemap(&place->heap, place->heap.base, &map);
+}
+
+static int undo_pagemap(struct place *place)
+{
+	struct privheap_pagemap map;
+	int ret = heap_pagemap(&place->heap, place->heap.base, &map);
+
+	if (ret)
+		return ret;
+	return munmap((void *)(uintptr_t)map.out_map, pagemap_bytes(&map)) ?
+	       -errno : 0;
+}
+
 static int do_reset(struct place *place)
 {
 	size_t kept;
@@ -898,6 +916,9 @@ OPERATION(batch_give, .prepare = prepare_taken, .run = do_batch_give);
 OPERATION(batch_drop, .prepare = prepare_written, .run = do_batch_drop,
 	  .undo = check_dropped);
 OPERATION(count, .prepare = prepare_taken, .run = do_count);
+OPERATION(pagemap, .prepare = prepare_large, .run = do_pagemap, .undo = undo_pagemap);
+OPERATION(alloc_large_with_pagemap, .prepare = do_pagemap, .run = do_alloc_large,
+	  .undo = undo_alloc);
 OPERATION(reset, .prepare = prepare_own_region, .run = do_reset);
 OPERATION(reset_and_keep, .prepare = prepare_large, .run = do_reset_and_keep);
 OPERATION(reset_huge, .policy = PRIVHEAP_POLICY_HUGE, .prepare = prepare_huge,

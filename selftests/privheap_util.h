@@ -472,6 +472,35 @@ static inline int heap_count(const struct heap *heap,
 			     sizeof(arg));
 }
 
+/* The page map of the region that @addr lies in; NULL for the first one. */
+static inline int heap_pagemap(const struct heap *heap, const void *addr,
+			       struct privheap_pagemap *map)
+{
+	*map = (struct privheap_pagemap){
+		.size = sizeof(*map),
+		.heap = heap->id,
+		.addr = (uintptr_t)addr,
+	};
+	return privheap_call(heap->fd, PRIVHEAP_IOC_PAGEMAP, map, sizeof(*map),
+			     offsetof(struct privheap_pagemap, out_map));
+}
+
+/* What a page map says of the page at @addr. */
+static inline struct privheap_page
+pagemap_at(const struct privheap_pagemap *map, const void *addr)
+{
+	volatile struct privheap_page *pages = (void *)(uintptr_t)map->out_map;
+	size_t n = ((uintptr_t)addr - map->out_base) / page_bytes();
+
+	return (struct privheap_page){ pages[n].use, pages[n].state };
+}
+
+static inline size_t pagemap_bytes(const struct privheap_pagemap *map)
+{
+	return round_up(map->out_nr_pages * sizeof(struct privheap_page),
+			page_bytes());
+}
+
 /* The state of a heap */
 
 struct stat_field {

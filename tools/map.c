@@ -10,7 +10,7 @@
 
 /* By PRIVHEAP_PAGE_*. */
 static const char *const page_states[] = {
-	NULL, "reserved", "committed", "resident",
+	"reserved", "committed", "resident",
 };
 static const char *const page_uses[] = {
 	"free", "span", "large", "guarded", "quarantined",

@@ -52,6 +52,7 @@ enum op {
 	OP_VM_COPY, OP_PIPE, OP_OPEN, OP_CLOSE, OP_MINCORE, OP_EDGE, OP_FAIL, OP_KILL,
 	OP_RESET, OP_INJECT, OP_PREFAULT, OP_GUARD_ALLOC, OP_GUARD_FREE, OP_DESCRIBE,
 	OP_COMMIT, OP_DECOMMIT, OP_TAKE, OP_BATCH, OP_COUNT, OP_RENEW, OP_ADVISE, OP_PROC,
+	OP_PAGEMAP,
 	NR_OPS
 };
 
@@ -64,6 +65,7 @@ static const char *const op_names[] = {
 	"OP_RESET", "OP_INJECT", "OP_PREFAULT", "OP_GUARD_ALLOC", "OP_GUARD_FREE",
 	"OP_DESCRIBE", "OP_COMMIT", "OP_DECOMMIT", "OP_TAKE", "OP_BATCH", "OP_COUNT",
 	"OP_RENEW", "OP_ADVISE", "OP_PROC",
+	"OP_PAGEMAP",
 };
 
 /**
@@ -577,6 +579,35 @@ static void run_touch(const struct step *step)
 	may_fault = 0;
 }
 
+/* What it maps is read, written, or unmapped, in part or whole. */
+static void run_pagemap(const struct step *step)
+{
+	struct privheap_pagemap arg = {
+		.size = sizeof(arg), .heap = a_heap(step)->id,
+		.addr = step->flags & 1 ? an_address(step) : 0,
+	};
+	volatile size_t bytes;
+
+	call(a_heap(step)->fd, PRIVHEAP_IOC_PAGEMAP, &arg, sizeof(arg));
+	if (!arg.out_map)
+		return;
+	bytes = arg.out_nr_pages * sizeof(struct privheap_page);
+	may_fault = 1;
+	if (!sigsetjmp(fault_env, 1)) {
+		volatile char *place = (volatile char *)(uintptr_t)arg.out_map +
+				       step->x % bytes;
+
+		if (step->flags & 2)
+			(void)*place;
+		if (step->flags & 4)
+			*place = 1;
+	}
+	may_fault = 0;
+	if (step->flags & 8)
+		munmap((void *)(uintptr_t)arg.out_map,
+		       step->flags & 16 ? 4096 : bytes);
+}
+
 static void *a_mapping(const struct step *step, size_t *bytes)
 {
 	struct known_heap *heap = a_heap(step);
@@ -975,6 +1006,7 @@ static void run_step(const struct step *step)
 	case OP_RENEW: return run_renew(step);
 	case OP_ADVISE: return run_advise(step);
 	case OP_PROC: return run_proc(step);
+	case OP_PAGEMAP: return run_pagemap(step);
 	case OP_KILL:
 		if (step->x % 4 == 0)
 			kill(getpid(), SIGKILL);

@@ -103,6 +103,7 @@ enum privheap_source {
 #define PRIVHEAP_IOC_TAKE	_IO(PRIVHEAP_IOC_TYPE, 0x18)
 #define PRIVHEAP_IOC_BATCH	_IO(PRIVHEAP_IOC_TYPE, 0x19)
 #define PRIVHEAP_IOC_COUNT	_IO(PRIVHEAP_IOC_TYPE, 0x1A)
+#define PRIVHEAP_IOC_PAGEMAP	_IO(PRIVHEAP_IOC_TYPE, 0x1B)
 
 /**
  * struct privheap_info - ioctl(PRIVHEAP_IOC_INFO): what this module offers
@@ -967,6 +968,49 @@ struct privheap_count {
 	__u32 flags;
 	__aligned_u64 heap;
 	__aligned_u64 counters;
+};
+
+/*
+ * A flag in @use of struct privheap_page: the first page of a block, a span, or a
+ * guarded block with its guard page. Free pages do not have it.
+ */
+#define PRIVHEAP_PAGE_F_FIRST		(1U << 7)
+
+/**
+ * struct privheap_page - an entry of a page map
+ * @use: enum privheap_page_use, with PRIVHEAP_PAGE_F_FIRST
+ * @state: enum privheap_page_state
+ */
+struct privheap_page {
+	__u8 use;
+	__u8 state;
+};
+
+/**
+ * struct privheap_pagemap - ioctl(PRIVHEAP_IOC_PAGEMAP): see what pages are
+ * @size: sizeof(struct privheap_pagemap)
+ * @flags: must be 0
+ * @heap: id of the heap
+ * @addr: any address in one of its regions, else ENOENT; 0 for the first region
+ * @out_map: address of an array of struct privheap_page, read-only, one for each page
+ *	of the region
+ * @out_base: start of the region
+ * @out_nr_pages: its length, and that of the array
+ *
+ * The kernel writes an entry when the page changes, before the call returns or the
+ * touch is over that changes it. Each member is written at once, and the two one
+ * after the other: who reads while somebody changes the page may see any mixture of
+ * old and new ones. Asked again the answer is the same, until the program unmaps the
+ * array, which it may at any time, or the region ends: then it is unmapped, too.
+ */
+struct privheap_pagemap {
+	__u32 size;
+	__u32 flags;
+	__aligned_u64 heap;
+	__aligned_u64 addr;
+	__aligned_u64 out_map;
+	__aligned_u64 out_base;
+	__aligned_u64 out_nr_pages;
 };
 
 #endif /* _UAPI_LINUX_PRIVHEAP_H */

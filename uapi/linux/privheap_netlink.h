@@ -219,7 +219,7 @@ enum privheap_limit_attr {
  * @PRIVHEAP_PAGE_RESIDENT: has memory, too
  */
 enum privheap_page_state {
-	PRIVHEAP_PAGE_RESERVED = 1,
+	PRIVHEAP_PAGE_RESERVED = 0,
 	PRIVHEAP_PAGE_COMMITTED,
 	PRIVHEAP_PAGE_RESIDENT,
 };
@@ -231,6 +231,8 @@ enum privheap_page_state {
  * @PRIVHEAP_PAGE_LARGE: a large block
  * @PRIVHEAP_PAGE_GUARDED: a guarded block and its guard page
  * @PRIVHEAP_PAGE_QUARANTINED: the same after it was freed
+ * @PRIVHEAP_PAGE_TAKEN: a span that the program cuts itself; in messages it is
+ *	PRIVHEAP_PAGE_SPAN
  */
 enum privheap_page_use {
 	PRIVHEAP_PAGE_FREE = 0,
@@ -238,6 +240,7 @@ enum privheap_page_use {
 	PRIVHEAP_PAGE_LARGE,
 	PRIVHEAP_PAGE_GUARDED,
 	PRIVHEAP_PAGE_QUARANTINED,
+	PRIVHEAP_PAGE_TAKEN,
 };
 
 /**
