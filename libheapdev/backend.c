@@ -231,6 +231,25 @@ int hd_backend_pages(uint64_t id, unsigned long request, void *address,
 	return err;
 }
 
+_Static_assert(sizeof(HEAPDEV_PAGE) == sizeof(struct privheap_page), "page map");
+
+int hd_backend_pagemap(uint64_t id, const void *address, HEAPDEV_PAGE_MAP *map)
+{
+	struct privheap_pagemap arg = {
+		.size = sizeof(arg),
+		.heap = id,
+		.addr = (uintptr_t)address,
+	};
+	int err = hd_device_call(PRIVHEAP_IOC_PAGEMAP, &arg);
+
+	if (err)
+		return err;
+	map->Pages = (const HEAPDEV_PAGE *)(uintptr_t)arg.out_map;
+	map->Base = (void *)(uintptr_t)arg.out_base;
+	map->NumberOfPages = arg.out_nr_pages;
+	return 0;
+}
+
 int hd_backend_compact(uint64_t id, uint64_t *largest_free_bytes)
 {
 	struct privheap_compact arg = {

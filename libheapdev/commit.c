@@ -138,3 +138,18 @@ BOOL HeapdevPrefault(HANDLE heap, LPVOID address, SIZE_T bytes, SIZE_T *done)
 {
 	return pages_call(heap, PRIVHEAP_IOC_PREFAULT, address, bytes, done);
 }
+
+BOOL HeapdevPageMap(HANDLE heap, LPCVOID address, HEAPDEV_PAGE_MAP *map)
+{
+	struct hd_ref ref;
+	int err;
+
+	if (!map || map->cb != sizeof(*map))
+		return hd_error_fail(ERROR_INVALID_PARAMETER);
+	if (!hd_heap_enter(&ref, heap, HEAP_NO_SERIALIZE))
+		return hd_error_fail(ERROR_INVALID_HANDLE);
+	hd_heap_set_used(&ref);
+	err = hd_backend_pagemap(ref.id, address, map);
+	hd_heap_leave(&ref);
+	return !err || hd_error_fail(hd_error_from_call(err));
+}

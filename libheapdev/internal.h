@@ -95,6 +95,7 @@ int hd_backend_policy(uint64_t id, uint32_t policy, uint32_t window_pages,
 /* PRIVHEAP_IOC_COMMIT, _DECOMMIT or _PREFAULT; @done is written on success. */
 int hd_backend_pages(uint64_t id, unsigned long request, void *address,
 		     uint64_t bytes, uint64_t *done);
+int hd_backend_pagemap(uint64_t id, const void *address, HEAPDEV_PAGE_MAP *map);
 int hd_backend_free(uint64_t id, void *block);
 int hd_backend_size(uint64_t id, const void *block, size_t *bytes);
 int hd_backend_compact(uint64_t id, uint64_t *largest_free_bytes);

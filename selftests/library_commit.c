@@ -345,4 +345,67 @@ TEST_F(commit, pages_of_debug_heap)
 	EXPECT_TRUE(HeapDestroy(heap));
 }
 
+/* The page map of the block's region, without a call since. */
+TEST_F(commit, page_map_is_kept_up_to_date)
+{
+	HEAPDEV_PAGE_MAP map = { .cb = sizeof(map) };
+	const HEAPDEV_PAGE *page;
+
+	ASSERT_TRUE(HeapdevPageMap(self->heap, self->block + 5, &map));
+	EXPECT_NO_ERROR();
+	ASSERT_EQ(BLOCK_BYTES / self->page, map.NumberOfPages);
+	EXPECT_EQ((void *)self->block, map.Base);
+	page = &map.Pages[3];
+	EXPECT_EQ(HEAPDEV_PAGE_LARGE | HEAPDEV_PAGE_FIRST, map.Pages[0].Use);
+	EXPECT_EQ(HEAPDEV_PAGE_LARGE, page->Use);
+	EXPECT_EQ(HEAPDEV_PAGE_RESIDENT, page->State);
+	ASSERT_TRUE(HeapdevDecommit(self->heap, self->block + 3 * self->page,
+				    self->page, NULL));
+	EXPECT_EQ(HEAPDEV_PAGE_RESERVED, *(volatile const BYTE *)&page->State);
+	ASSERT_TRUE(HeapFree(self->heap, 0, self->block));
+	EXPECT_EQ(SIGSEGV, touch((const char *)page));
+}
+
+/* Blocks of the front end are in spans that it took. */
+TEST_F(commit, page_map_of_small_blocks)
+{
+	const char *mode = getenv("HEAPDEV_FRONTEND");
+	HEAPDEV_PAGE_MAP map = { .cb = sizeof(map) };
+	HANDLE heap = HeapCreate(0, 0, 0);
+	SIZE_T i;
+	char *block;
+
+	ASSERT_HEAP(heap);
+	block = HeapAlloc(heap, 0, 100);
+	ASSERT_NE(NULL, block);
+	*block = 1;
+	ASSERT_TRUE(HeapdevPageMap(heap, block, &map));
+	i = (block - (char *)map.Base) / self->page;
+	ASSERT_GT(map.NumberOfPages, i);
+	EXPECT_EQ(mode && !strcmp(mode, "0") ? HEAPDEV_PAGE_SPAN :
+					       HEAPDEV_PAGE_TAKEN,
+		  map.Pages[i].Use & ~HEAPDEV_PAGE_FIRST);
+	EXPECT_EQ(HEAPDEV_PAGE_RESIDENT, map.Pages[i].State);
+	/* Such a heap is not kept for another one, which would have it. */
+	ASSERT_TRUE(HeapFree(heap, 0, block));
+	ASSERT_TRUE(HeapDestroy(heap));
+	EXPECT_EQ(SIGSEGV, touch((const char *)map.Pages));
+}
+
+TEST_F(commit, page_map_refused)
+{
+	HEAPDEV_PAGE_MAP map = { .cb = sizeof(map) };
+	char outside;
+
+	EXPECT_FALSE(HeapdevPageMap(self->heap, NULL, NULL));
+	EXPECT_ERROR(ERROR_INVALID_PARAMETER);
+	EXPECT_FALSE(HeapdevPageMap(self->heap, &outside, &map));
+	EXPECT_ERROR(ERROR_INVALID_PARAMETER);
+	EXPECT_FALSE(HeapdevPageMap(NULL, NULL, &map));
+	EXPECT_ERROR(ERROR_INVALID_HANDLE);
+	map.cb--;
+	EXPECT_FALSE(HeapdevPageMap(self->heap, NULL, &map));
+	EXPECT_ERROR(ERROR_INVALID_PARAMETER);
+}
+
 TEST_HARNESS_MAIN

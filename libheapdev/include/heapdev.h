@@ -839,6 +839,53 @@ HEAPDEV_API BOOL HeapdevCommit(HANDLE heap, LPVOID address, SIZE_T bytes,
 HEAPDEV_API BOOL HeapdevPrefault(HANDLE heap, LPVOID address, SIZE_T bytes,
 				 SIZE_T *done);
 
+/* What a page is used for; the first page of a block or span has the flag. */
+#define HEAPDEV_PAGE_FREE		0
+#define HEAPDEV_PAGE_SPAN		1	/* small blocks */
+#define HEAPDEV_PAGE_LARGE		2	/* a large block */
+#define HEAPDEV_PAGE_GUARDED		3	/* a block of a page heap, and its guard
+						 * page, which is reserved */
+#define HEAPDEV_PAGE_QUARANTINED	4	/* such a block after it was freed */
+#define HEAPDEV_PAGE_TAKEN		5	/* small blocks of the front end */
+#define HEAPDEV_PAGE_FIRST		0x80
+
+/* Its state. */
+#define HEAPDEV_PAGE_RESERVED		0
+#define HEAPDEV_PAGE_COMMITTED		1	/* and it may be touched */
+#define HEAPDEV_PAGE_RESIDENT		2	/* and it has memory */
+
+typedef struct _HEAPDEV_PAGE {
+	BYTE Use;
+	BYTE State;
+} HEAPDEV_PAGE;
+
+typedef struct _HEAPDEV_PAGE_MAP {
+	DWORD cb;		/* sizeof(HEAPDEV_PAGE_MAP), set by the caller */
+	const HEAPDEV_PAGE *Pages;	/* one for each page, in memory that only the
+					 * kernel can write */
+	PVOID Base;		/* of the region */
+	SIZE_T NumberOfPages;
+} HEAPDEV_PAGE_MAP;
+
+/**
+ * HeapdevPageMap() - see what the pages of a heap are, from now on without a call
+ * @heap: the heap
+ * @address: any address in it, which names one of its regions; NULL for the first one
+ * @map: its cb must be sizeof(HEAPDEV_PAGE_MAP); receives where the entries are
+ *
+ * The kernel keeps the entries up to date until the region ends: with the heap or, if it
+ * is that of one block, once the block is freed. To read them then is an access violation
+ * (SIGSEGV). While other threads change a page, its entry may be the old one, the new
+ * one, or one member of each. Each page of memory that the entries need counts as one
+ * for the process.
+ *
+ * Return: TRUE; or FALSE with ERROR_INVALID_PARAMETER (no structure, a wrong cb, or an
+ * address that is not in the heap), with ERROR_NOT_ENOUGH_MEMORY, or with
+ * ERROR_INVALID_HANDLE.
+ */
+HEAPDEV_API BOOL HeapdevPageMap(HANDLE heap, LPCVOID address,
+				HEAPDEV_PAGE_MAP *map);
+
 /* Exceptions */
 
 #define EXCEPTION_MAXIMUM_PARAMETERS	15
