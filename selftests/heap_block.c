@@ -581,4 +581,112 @@ TEST_F(block, free_keeps_initial_pages)
 	EXPECT_EQ(SIGSEGV, touch_write(heap.base + 128 * KIB));
 }
 
+/*
+ * The answer goes to memory of the heap itself, and that is what goes so that the call can
+ * be served: idle pages, of which a limit wants some back. The module notices when the
+ * block is there already, and has to undo it.
+ */
+FIXTURE(answer) {
+	int fd;
+	struct heap heap;
+	char *kept;		/* a block of 20 pages, filled */
+	char *idle;		/* 20 pages that are no block's, filled */
+	struct privheap_stat before;
+};
+
+FIXTURE_SETUP(answer)
+{
+	size_t page = page_bytes();
+	char *behind;
+
+	self->fd = privheap_open();
+	ASSERT_LE(0, self->fd);
+	ASSERT_EQ(0, heap_create(&self->heap, self->fd, .idle_bytes = MIB));
+	/* All of them in the second region, which has room behind them. */
+	ASSERT_EQ(0, block_alloc(&self->heap, 100 * page, &self->idle));
+	ASSERT_EQ(0, block_free(&self->heap, self->idle));
+	ASSERT_EQ(0, block_alloc(&self->heap, 20 * page, &self->idle));
+	ASSERT_EQ(0, block_alloc(&self->heap, 16 * page, &behind));
+	ASSERT_EQ(0, block_alloc(&self->heap, 20 * page, &self->kept));
+	pattern_fill(self->kept, 20 * page, 1);
+	memset(self->idle, 1, 20 * page);
+	ASSERT_EQ(0, block_free(&self->heap, self->idle));
+	ASSERT_EQ(0, heap_stat(&self->heap, &self->before));
+	ASSERT_EQ(20 * page, self->before.out_idle_bytes);
+}
+
+FIXTURE_TEARDOWN(answer)
+{
+	struct privheap_stat stat;
+
+	EXPECT_EQ(0, heap_stat(&self->heap, &stat));
+	EXPECT_EQ(self->before.out_nr_blocks, stat.out_nr_blocks);
+	EXPECT_EQ(self->before.out_allocated_bytes, stat.out_allocated_bytes);
+	EXPECT_EQ(0, stat.out_idle_bytes);
+	EXPECT_EQ(self->before.out_committed_bytes - 20 * page_bytes(),
+		  stat.out_committed_bytes);
+	EXPECT_EQ((long)(20 * page_bytes()), block_size(&self->heap, self->kept));
+	EXPECT_TRUE(pattern_check(self->kept, 20 * page_bytes(), 1));
+	EXPECT_EQ(SIGSEGV, touch_read(self->idle));
+	EXPECT_EQ(0, heap_check_works(&self->heap));
+	close(self->fd);
+}
+
+/* So many pages more may be committed only if the idle ones go. */
+static void set_limit_for(struct __test_metadata *_metadata,
+			  FIXTURE_DATA(answer) *self, size_t bytes)
+{
+	struct privheap_limit limit;
+
+	ASSERT_EQ(0, heap_limit(&self->heap, &limit, .flags = PRIVHEAP_LIMIT_F_HARD,
+				.hard_bytes = self->before.out_committed_bytes -
+					      page_bytes() + bytes));
+}
+
+static void alloc_answered_in_idle(struct __test_metadata *_metadata,
+				   FIXTURE_DATA(answer) *self, size_t bytes)
+{
+	struct privheap_alloc *arg = (void *)self->idle;
+
+	*arg = (struct privheap_alloc){
+		.size = sizeof(*arg), .heap = self->heap.id, .bytes = bytes,
+	};
+	set_limit_for(_metadata, self, bytes);
+	EXPECT_EQ(-EFAULT, privheap_ioctl(self->fd, PRIVHEAP_IOC_ALLOC, arg));
+}
+
+TEST_F(answer, alloc_in_memory_that_goes)
+{
+	alloc_answered_in_idle(_metadata, self, 25 * page_bytes());
+}
+
+TEST_F(answer, alloc_of_own_region_in_memory_that_goes)
+{
+	alloc_answered_in_idle(_metadata, self, 2 * MIB);
+}
+
+static void realloc_answered_in_idle(struct __test_metadata *_metadata,
+				     FIXTURE_DATA(answer) *self, size_t bytes,
+				     size_t more)
+{
+	struct privheap_realloc *arg = (void *)self->idle;
+
+	*arg = (struct privheap_realloc){
+		.size = sizeof(*arg), .heap = self->heap.id,
+		.addr = (uintptr_t)self->kept, .bytes = bytes,
+	};
+	set_limit_for(_metadata, self, more);
+	EXPECT_EQ(-EFAULT, privheap_ioctl(self->fd, PRIVHEAP_IOC_REALLOC, arg));
+}
+
+TEST_F(answer, realloc_that_grows_in_place)
+{
+	realloc_answered_in_idle(_metadata, self, 24 * page_bytes(), 4 * page_bytes());
+}
+
+TEST_F(answer, realloc_that_moves)
+{
+	realloc_answered_in_idle(_metadata, self, 2 * MIB, 2 * MIB);
+}
+
 TEST_HARNESS_MAIN
