@@ -282,7 +282,7 @@ static int ph_heap_set_doit(struct sk_buff *skb, struct genl_info *info)
 				    info->extack);
 	if (IS_ERR(heap))
 		return PTR_ERR(heap);
-	if (asker.sets_any || uid_eq(ph_limit_owner(&heap->limit), asker.uid))
+	if (ph_asker_sets(&asker, &heap->limit))
 		err = ph_heap_apply(heap, info);
 	else
 		err = PH_REFUSE(info->extack, NULL, EPERM,
@@ -539,7 +539,7 @@ static int ph_limit_apply(struct ph_limit *limit, const struct ph_asker *asker,
 	struct ph_limit_change change;
 	int err = 0;
 
-	if (!asker->sets_any && !uid_valid(ph_limit_owner(limit)))
+	if (!ph_asker_sets(asker, limit))
 		return PH_REFUSE(info->extack, attrs[PRIVHEAP_A_LIMIT_SCOPE],
 				 EPERM, "that needs CAP_SYS_RESOURCE");
 	ph_limit_read_change(attrs, &change);

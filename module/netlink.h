@@ -43,6 +43,7 @@ enum {
 void ph_asker_init(struct ph_asker *asker, struct sk_buff *skb);
 struct ph_process *ph_limit_process(struct ph_limit *limit);
 bool ph_asker_sees(const struct ph_asker *asker, struct ph_limit *limit);
+bool ph_asker_sets(const struct ph_asker *asker, struct ph_limit *limit);
 int ph_put_u64(struct sk_buff *skb, int attr, u64 value);
 int ph_put_owner(struct sk_buff *skb, const struct ph_asker *asker,
 		 struct ph_process *process, int pid_attr, int comm_attr);

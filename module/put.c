@@ -94,6 +94,21 @@ bool ph_asker_sees(const struct ph_asker *asker, struct ph_limit *limit)
 	return !process || ph_dumpable(process->mm, process->tgid);
 }
 
+/**
+ * ph_asker_sets - may anything of a node be changed?
+ * @asker: by whom; who may see it
+ * @limit: the node; a heap's stands for the heap
+ *
+ * Return: true if so. To see what is not one's own is not to change it.
+ */
+bool ph_asker_sets(const struct ph_asker *asker, struct ph_limit *limit)
+{
+	kuid_t owner = ph_limit_owner(limit);
+
+	return asker->sets_any ||
+	       (uid_valid(owner) && uid_eq(owner, asker->uid));
+}
+
 static u32 ph_show_pid(const struct ph_asker *asker, struct pid *tgid)
 {
 	return asker->is_init ? pid_nr(tgid) : pid_vnr(tgid);

@@ -6,9 +6,11 @@
  * Tests run in children that become an ordinary user.
  */
 #include <grp.h>
+#include <linux/capability.h>
 #include <poll.h>
 #include <sched.h>
 #include <sys/prctl.h>
+#include <sys/syscall.h>
 
 #include "kselftest_harness.h"
 #include "netlink_util.h"
@@ -424,6 +426,62 @@ TEST_F(access, passed_socket)
 {
 	EXPECT_IN_CHILD(root_with_a_users_socket);
 	EXPECT_IN_CHILD(user_with_roots_socket);
+}
+
+/* Keeps one capability of root's. */
+static int become_user_with(int capability)
+{
+	struct __user_cap_header_struct head = { .version = _LINUX_CAPABILITY_VERSION_3 };
+	struct __user_cap_data_struct data[2] = { 0 };
+
+	data[0].permitted = 1U << capability;
+	data[0].effective = 1U << capability;
+	if (prctl(PR_SET_KEEPCAPS, 1) || become_user() ||
+	    syscall(SYS_capset, &head, data))
+		return -errno;
+	return prctl(PR_SET_DUMPABLE, 1) ? -errno : 0;
+}
+
+static int set_idle(struct nl *nl, __u64 serial)
+{
+	struct nl_msg msg;
+
+	nl_begin(nl, &msg, PRIVHEAP_CMD_HEAP_SET, NLM_F_ACK);
+	nl_add_u64(&msg, PRIVHEAP_A_HEAP_SERIAL, serial);
+	nl_add_u64(&msg, PRIVHEAP_A_HEAP_MAX_IDLE_BYTES, MIB);
+	return nl_ask(nl, &msg, NULL, NULL);
+}
+
+static int tracer_looks_and_sets_nothing(struct world *world)
+{
+	CHECK(!become_user_with(CAP_SYS_PTRACE));
+	CHECK(!nl_open(&world->nl));
+	CHECK(see_heap(&world->nl, world->foreign) == 0);
+	CHECK(inspect(&world->nl, PRIVHEAP_CMD_MAP_GET, world->foreign) == 0);
+	CHECK(set_idle(&world->nl, world->foreign) == -EPERM);
+	CHECK(world->nl.text[0]);
+	CHECK(set_hard(&world->nl, PRIVHEAP_SCOPE_HEAP, world->foreign, 0) == -EPERM);
+	CHECK(set_hard(&world->nl, PRIVHEAP_SCOPE_PROCESS, world->foreign_pid, 0) ==
+	      -EPERM);
+	CHECK(set_hard(&world->nl, PRIVHEAP_SCOPE_SYSTEM, 0, 0) == -EPERM);
+	return 0;
+}
+
+/* It cannot change what it does not see. */
+static int limiter_sees_nothing(struct world *world)
+{
+	CHECK(!become_user_with(CAP_SYS_RESOURCE));
+	CHECK(!nl_open(&world->nl));
+	CHECK(see_heap(&world->nl, world->foreign) == -ENOENT);
+	CHECK(set_idle(&world->nl, world->foreign) == -ENOENT);
+	CHECK(set_hard(&world->nl, PRIVHEAP_SCOPE_HEAP, world->foreign, 0) == -ENOENT);
+	return 0;
+}
+
+TEST_F(access, one_capability)
+{
+	EXPECT_IN_CHILD(tracer_looks_and_sets_nothing);
+	EXPECT_IN_CHILD(limiter_sees_nothing);
 }
 
 static int user_has_a_heap(struct world *world)
