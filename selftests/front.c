@@ -920,6 +920,24 @@ TEST_F(front, count_at_wrong_address)
 	EXPECT_HEAP_STAT(&self->before, &self->heap);
 }
 
+/* Counters are charged to the process like pages. */
+TEST_F(front, count_over_limit)
+{
+	static struct privheap_counters counters;
+	struct privheap_limit limit;
+
+	ASSERT_EQ(0, process_limit(self->fd, &limit));
+	ASSERT_EQ(0, process_limit(self->fd, &limit, .flags = PRIVHEAP_LIMIT_F_HARD,
+				   .hard_bytes = limit.out_usage_bytes));
+	EXPECT_EQ(-EDQUOT, heap_count(&self->heap, &counters));
+	ASSERT_EQ(0, process_limit(self->fd, &limit));
+	EXPECT_EQ(1, limit.out_nr_failures);
+	EXPECT_EQ(limit.out_hard_bytes, limit.out_usage_bytes);
+	EXPECT_HEAP_STAT(&self->before, &self->heap);
+	ASSERT_EQ(0, process_limit(self->fd, &limit, .flags = PRIVHEAP_LIMIT_F_HARD,
+				   .hard_bytes = PRIVHEAP_LIMIT_NONE));
+}
+
 /* Of a file, of a heap, or a part of a huge page. */
 TEST_F(front, count_in_wrong_memory)
 {

@@ -253,6 +253,35 @@ TEST_F(guard, realloc_refused)
 }
 
 /* What was freed before, and lies in memory that is used again, does not show. */
+/* The answer goes to an empty span, which has to go for the block. */
+TEST_F(guard, answer_in_memory_that_goes)
+{
+	struct privheap_guard_alloc *arg;
+	struct privheap_stat before;
+	struct privheap_limit limit;
+	char *slot;
+
+	ASSERT_EQ(0, block_alloc(&self->heap, 100, &slot));
+	memset(slot, 1, 100);
+	ASSERT_EQ(0, block_free(&self->heap, slot));
+	ASSERT_EQ(0, heap_stat(&self->heap, &before));
+	ASSERT_EQ(self->page, before.out_committed_bytes);
+	ASSERT_EQ(0, heap_limit(&self->heap, &limit, .flags = PRIVHEAP_LIMIT_F_HARD,
+				.hard_bytes = 4 * self->page));
+	arg = (void *)((uintptr_t)slot & -self->page);
+	*arg = (struct privheap_guard_alloc){
+		.size = sizeof(*arg), .heap = self->heap.id, .bytes = 4 * self->page,
+	};
+	EXPECT_EQ(-EFAULT, privheap_ioctl(self->fd, PRIVHEAP_IOC_GUARD_ALLOC, arg));
+	ASSERT_EQ(0, heap_limit(&self->heap, &limit));
+	EXPECT_EQ(0, limit.out_usage_bytes);
+	EXPECT_EQ(SIGSEGV, touch_read(slot));
+	EXPECT_EQ(STATE_NONE, state_of(&self->heap, slot));
+	ASSERT_EQ(0, heap_limit(&self->heap, &limit, .flags = PRIVHEAP_LIMIT_F_HARD,
+				.hard_bytes = PRIVHEAP_LIMIT_NONE));
+	EXPECT_EQ(0, heap_check_works(&self->heap));
+}
+
 TEST_F(guard, alloc_zero)
 {
 	char *block;
