@@ -201,6 +201,17 @@ TEST_F(netlink, list_heaps_filtered)
 				      &search));
 }
 
+TEST_F(netlink, get_one_limit_filtered)
+{
+	struct nl_msg msg, answer;
+
+	nl_begin(&self->nl, &msg, PRIVHEAP_CMD_LIMIT_GET, 0);
+	nl_add_u32(&msg, PRIVHEAP_A_LIMIT_SCOPE, PRIVHEAP_SCOPE_SYSTEM);
+	nl_add_u64(&msg, PRIVHEAP_A_LIMIT_KEY, 0);
+	nl_add_u32(&msg, PRIVHEAP_A_LIMIT_PID, getpid());
+	EXPECT_EQ(-EINVAL, nl_get(&self->nl, &msg, &answer));
+}
+
 TEST_F(netlink, get_limit_of_each_scope)
 {
 	const struct {
