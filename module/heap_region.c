@@ -56,6 +56,8 @@ int ph_heap_attach_locked(struct ph_heap *heap, struct ph_region *region,
 	list_add_tail(&region->node, &heap->regions);
 	heap->nr_regions++;
 	heap->nr_mapped++;
+	if (region->map)	/* it was attached before, and had a page map */
+		heap->nr_mapped++;
 	heap->reserved_pages += nr_pages;
 	return 0;
 }
