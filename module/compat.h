@@ -31,7 +31,7 @@ static inline void vm_flags_clear(struct vm_area_struct *vma, vm_flags_t flags)
 
 /* vma_thp_disabled(): since 6.12; with more to ask for since 6.18. */
 #ifndef MMF_DISABLE_THP_COMPLETELY
-#define vma_thp_disabled(vma, advice, forced)				\
+#define vma_thp_disabled(vma, advice, ...)				\
 	((advice) & VM_NOHUGEPAGE ||					\
 	 test_bit(MMF_DISABLE_THP, &(vma)->vm_mm->flags))
 #endif
