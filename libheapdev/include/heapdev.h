@@ -874,10 +874,10 @@ typedef struct _HEAPDEV_PAGE_MAP {
  * @map: its cb must be sizeof(HEAPDEV_PAGE_MAP); receives where the entries are
  *
  * The kernel keeps the entries up to date until the region ends: with the heap or, if it
- * is that of one block, once the block is freed. To read them then is an access violation
- * (SIGSEGV). While other threads change a page, its entry may be the old one, the new
- * one, or one member of each. Each page of memory that the entries need counts as one
- * for the process.
+ * is that of one block, some time after that is freed. To read them then is an access
+ * violation (SIGSEGV). While other threads change a page, its entry may be the old one,
+ * the new one, or one member of each. Each page of memory that the entries need counts
+ * as one for the process.
  *
  * Return: TRUE; or FALSE with ERROR_INVALID_PARAMETER (no structure, a wrong cb, or an
  * address that is not in the heap), with ERROR_NOT_ENOUGH_MEMORY, or with

@@ -1001,7 +1001,8 @@ struct privheap_page {
  * touch is over that changes it. Each member is written at once, and the two one
  * after the other: who reads while somebody changes the page may see any mixture of
  * old and new ones. Asked again the answer is the same, until the program unmaps the
- * array, which it may at any time, or the region ends: then it is unmapped, too.
+ * array, which it may while no other call on the heap runs, or the region ends: then
+ * it is unmapped, too.
  */
 struct privheap_pagemap {
 	__u32 size;
