@@ -559,7 +559,7 @@ TEST_F(own, answer_goes_meanwhile)
 	pthread_t thread;
 	char *pages;
 	size_t kept;
-	int round, i;
+	unsigned int round, i;
 
 	pages = mmap(NULL, 2 * page_bytes(), PROT_READ | PROT_WRITE,
 		     MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
@@ -568,7 +568,7 @@ TEST_F(own, answer_goes_meanwhile)
 	memcpy(forgetter.page - before, &arg, sizeof(arg));
 	own_waves(_metadata, &self->heap, OWN_BYTES, 3, 2);
 	ASSERT_EQ(0, pthread_create(&thread, NULL, forget_page, &forgetter));
-	for (round = 0; round < 200; round++) {
+	for (round = 0; round < scaled(200); round++) {
 		for (i = 0; i < 5; i++) {
 			ASSERT_EQ(0, ioctl(self->fd, PRIVHEAP_IOC_ALLOC,
 					   forgetter.page - before));
