@@ -151,6 +151,7 @@ bool ph_idle_give_way(struct ph_heap *heap, struct ph_limit *node,
 		      unsigned long nr);
 
 /* pool.c */
+bool ph_pool_is_for_task(void);
 bool ph_pool_cgroup_has_room(struct page *page);
 bool ph_pool_take(struct ph_heap *heap, struct ph_batch *batch, unsigned int nr,
 		  gfp_t gfp);

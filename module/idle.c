@@ -15,7 +15,8 @@
  * spike leaves nothing, and waves that end leave little for long.
  *
  * Nothing is kept for a wave to come near a limit, or where the memory cgroup has
- * little room: there is no asking a cgroup's owner for more.
+ * little room: there is no asking a cgroup's owner for more. Nor does a task that has a
+ * memory policy keep any: what it allocates next is to lie where the policy says then.
  */
 #include <linux/bitmap.h>
 #include <linux/moduleparam.h>
@@ -217,7 +218,7 @@ static bool ph_idle_expects(struct ph_region *region, unsigned long first,
 	}
 	waves->nr_freed += nr;
 	if (heap->nr_idle + nr > min(waves->nr_bound, ph_idle_most()) ||
-	    ph_limit_is_near(heap))
+	    ph_limit_is_near(heap) || !ph_pool_is_for_task())
 		return false;
 	page = ph_chunk_page(region, first);
 	return page && ph_pool_cgroup_has_room(page);

@@ -154,8 +154,15 @@ static void ph_pool_alloc(struct ph_batch *batch, unsigned int nr, gfp_t gfp)
 	}
 }
 
-/* A task that cares where its memory lies is not served with what there is. */
-static bool ph_pool_is_for_task(void)
+/**
+ * ph_pool_is_for_task - may the task get memory that is there already?
+ *
+ * One that has a memory policy cares where its memory lies.
+ *
+ * Context: Any task.
+ * Return: true if so.
+ */
+bool ph_pool_is_for_task(void)
 {
 #ifdef CONFIG_NUMA
 	return !current->mempolicy;

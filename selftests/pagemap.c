@@ -56,8 +56,12 @@ static void expect_pages(struct __test_metadata *_metadata,
 
 	for (i = 0; i < bytes; i += page_bytes()) {
 		page = pagemap_at(map, addr + i);
-		ASSERT_EQ(use, page.use);
-		ASSERT_EQ(state, page.state);
+		ASSERT_EQ(use, page.use) {
+			TH_LOG("page %zu at %p", i / page_bytes(), addr);
+		}
+		ASSERT_EQ(state, page.state) {
+			TH_LOG("page %zu at %p", i / page_bytes(), addr);
+		}
 	}
 }
 
@@ -79,6 +83,16 @@ static unsigned long long process_usage(int fd)
 	struct privheap_limit limit;
 
 	return process_limit(fd, &limit) ? 0 : limit.out_usage_bytes;
+}
+
+/* A block that is not at the start of the heap, where a page is resident already. */
+static int block_alloc_apart(struct heap *heap, size_t bytes, char **block)
+{
+	int ret = block_alloc_with(heap, bytes, MIB, 0, block);
+
+	if (ret || *block != heap->base)
+		return ret;
+	return block_alloc_with(heap, bytes, MIB, 0, block);
 }
 
 /* What is shown */
@@ -130,7 +144,7 @@ TEST_F(pagemap, large_block)
 	char *block, *next;
 
 	ASSERT_EQ(0, heap_policy(&self->heap, PRIVHEAP_POLICY_PAGE, 0));
-	ASSERT_EQ(0, block_alloc_with(&self->heap, bytes, MIB, 0, &block));
+	ASSERT_EQ(0, block_alloc_apart(&self->heap, bytes, &block));
 	EXPECT_RUN(&self->map, block, bytes, LARGE, COMMITTED);
 	EXPECT_PAGES(&self->map, block + bytes, MIB, FREE, RESERVED);
 	memset(block, 1, bytes);
@@ -147,7 +161,7 @@ TEST_F(pagemap, large_block_resized)
 {
 	char *block;
 
-	ASSERT_EQ(0, block_alloc_with(&self->heap, MIB, MIB, 0, &block));
+	ASSERT_EQ(0, block_alloc_apart(&self->heap, MIB, &block));
 	ASSERT_EQ(0, block_realloc(&self->heap, &block, 2 * MIB,
 				   PRIVHEAP_REALLOC_F_IN_PLACE));
 	EXPECT_RUN(&self->map, block, 2 * MIB, LARGE, COMMITTED);
@@ -164,7 +178,7 @@ TEST_F(pagemap, large_block_moved)
 {
 	char *block, *wall, *old;
 
-	ASSERT_EQ(0, block_alloc_with(&self->heap, MIB, MIB, 0, &block));
+	ASSERT_EQ(0, block_alloc_apart(&self->heap, MIB, &block));
 	ASSERT_EQ(0, block_alloc_with(&self->heap, MIB, MIB, 0, &wall));
 	ASSERT_EQ(block + MIB, wall);
 	memset(block, 1, MIB);
@@ -200,7 +214,7 @@ TEST_F(pagemap, prefault)
 {
 	char *block;
 
-	ASSERT_EQ(0, block_alloc_with(&self->heap, MIB, MIB, 0, &block));
+	ASSERT_EQ(0, block_alloc_apart(&self->heap, MIB, &block));
 	ASSERT_EQ((long)(64 * KIB), heap_prefault(&self->heap, block, 64 * KIB));
 	EXPECT_RUN(&self->map, block, 64 * KIB, LARGE, RESIDENT);
 	EXPECT_PAGES(&self->map, block + 64 * KIB, MIB - 64 * KIB, LARGE,
@@ -233,7 +247,7 @@ TEST_F(pagemap, reset)
 	char *block, *span;
 	size_t kept;
 
-	ASSERT_EQ(0, block_alloc_with(&self->heap, MIB, MIB, 0, &block));
+	ASSERT_EQ(0, block_alloc_apart(&self->heap, MIB, &block));
 	memset(block, 1, MIB);
 	ASSERT_EQ(0, span_take(&self->heap, 7, &span));
 	ASSERT_EQ(0, heap_reset(&self->heap, 64 * KIB, &kept));
@@ -255,7 +269,7 @@ TEST_F(pagemap, idle_pages)
 	ASSERT_EQ(0, heap_create(&heap, self->fd, .max_bytes = 16 * MIB,
 				 .idle_bytes = 4 * MIB));
 	ASSERT_EQ(0, heap_pagemap(&heap, NULL, &self->map));
-	ASSERT_EQ(0, block_alloc_with(&heap, MIB, MIB, 0, &block));
+	ASSERT_EQ(0, block_alloc_apart(&heap, MIB, &block));
 	memset(block, 1, MIB / 2);
 	ASSERT_EQ(0, block_free(&heap, block));
 	EXPECT_PAGES(&self->map, block, MIB / 2, FREE, RESIDENT);
@@ -354,7 +368,7 @@ TEST_F(pagemap, secret_heap)
 	ASSERT_EQ(0, heap_create(&heap, self->fd, .max_bytes = 16 * MIB,
 				 .flags = PRIVHEAP_CREATE_F_SECRET));
 	ASSERT_EQ(0, heap_pagemap(&heap, NULL, &self->map));
-	ASSERT_EQ(0, block_alloc_with(&heap, MIB, MIB, 0, &block));
+	ASSERT_EQ(0, block_alloc_apart(&heap, MIB, &block));
 	memset(block, 1, MIB);
 	EXPECT_RUN(&self->map, block, MIB, LARGE, RESIDENT);
 	ASSERT_EQ(0, block_free(&heap, block));
@@ -380,10 +394,13 @@ TEST_F(pagemap, vast_heap)
 {
 	const size_t bytes = 1UL << 45;
 	unsigned long long usage;
+	char *first, *block;
 	struct heap heap;
-	char *block;
 
 	ASSERT_EQ(0, heap_create(&heap, self->fd, .max_bytes = bytes));
+	/* It is resident already. */
+	ASSERT_EQ(0, block_alloc_with(&heap, self->page, self->page, 0, &first));
+	ASSERT_EQ(heap.base, first);
 	usage = process_usage(self->fd);
 	ASSERT_EQ(0, heap_pagemap(&heap, NULL, &self->map));
 	EXPECT_EQ(bytes / self->page, self->map.out_nr_pages);
