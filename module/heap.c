@@ -75,6 +75,16 @@ static const struct ph_block_ops ph_heap_block_ops = {
 	.mark		= ph_heap_mark,
 };
 
+static void ph_heap_trim_pagemaps_locked(struct ph_heap *heap)
+{
+	struct ph_region *region;
+
+	list_for_each_entry(region, &heap->regions, node) {
+		if (region->blocks.marked)
+			ph_pagemap_trim(region, 0, region->blocks.nr_pages);
+	}
+}
+
 /**
  * ph_heap_compact - give back what is committed but unused
  * @heap: which
@@ -93,6 +103,7 @@ int ph_heap_compact(struct ph_heap *heap, struct privheap_compact *arg)
 		ph_block_trim(&heap->store);
 		ph_idle_trim(heap);
 		ph_pool_drain(heap->pool);
+		ph_heap_trim_pagemaps_locked(heap);
 		arg->out_largest_free_bytes = ph_walk_largest_free(heap);
 	}
 	mutex_unlock(&heap->lock);
@@ -192,6 +203,7 @@ static void ph_heap_reset_locked(struct ph_heap *heap, unsigned long nr_keep)
 	list_for_each_entry(region, &heap->regions, node)
 		ph_block_region_empty(&heap->store, &region->blocks);
 	ph_commit_reset(heap, ph_heap_is_secret(heap) ? 0 : nr_keep);
+	ph_heap_trim_pagemaps_locked(heap);
 	if (heap->first->nr_kept_pages)
 		ph_heap_wipe_locked(heap, heap->first, heap->base,
 				    heap->first->nr_kept_pages << PAGE_SHIFT);

@@ -413,6 +413,38 @@ TEST_F(pagemap, vast_heap)
 	ASSERT_EQ(0, heap_destroy(&heap));
 }
 
+/* What nothing is to be said of any more costs nothing, once the heap is compacted or reset. */
+TEST_F(pagemap, leaves_go)
+{
+	const size_t bytes = 40 * MIB;
+	unsigned long long usage;
+	char *first, *block;
+	size_t unused;
+	struct heap heap;
+	int i;
+
+	ASSERT_EQ(0, heap_create(&heap, self->fd, .max_bytes = 2 * bytes));
+	ASSERT_EQ(0, block_alloc_with(&heap, self->page, self->page, 0, &first));
+	ASSERT_EQ(0, heap_pagemap(&heap, NULL, &self->map));
+	usage = process_usage(self->fd);
+	for (i = 0; i < 2; i++) {
+		ASSERT_EQ(0, block_alloc(&heap, bytes, &block));
+		EXPECT_LE(usage + bytes + 4 * self->page, process_usage(self->fd));
+		EXPECT_RUN(&self->map, block, bytes, LARGE, COMMITTED);
+		if (i) {
+			ASSERT_EQ(0, heap_reset(&heap, 0, &unused));
+			ASSERT_EQ(0, block_alloc_with(&heap, self->page,
+						      self->page, 0, &first));
+		} else {
+			ASSERT_EQ(0, block_free(&heap, block));
+			ASSERT_EQ(0, heap_compact(&heap, &unused));
+		}
+		EXPECT_EQ(usage, process_usage(self->fd));
+		EXPECT_PAGES(&self->map, block, bytes, FREE, RESERVED);
+	}
+	ASSERT_EQ(0, heap_destroy(&heap));
+}
+
 /* Regions */
 
 TEST_F(pagemap, region_of_its_own)
