@@ -602,6 +602,97 @@ TEST_F(front, batch_array_cut_off)
 	EXPECT_EQ(0, stat.out_nr_blocks);
 }
 
+/* What takes away: a block, a span, the pages of a span. */
+static const __u32 taking_ops[] = {
+	PRIVHEAP_BATCH_FREE, PRIVHEAP_BATCH_GIVE, PRIVHEAP_BATCH_DROP,
+};
+
+static int make_for(const struct heap *heap, __u32 op, char **mem)
+{
+	int ret = op == PRIVHEAP_BATCH_FREE ?
+		  block_alloc(heap, SPAN_PAGES * page_bytes(), mem) :
+		  span_take(heap, SPAN_PAGES, mem);
+
+	if (!ret)
+		pattern_fill(*mem, SPAN_PAGES * page_bytes(), op);
+	return ret;
+}
+
+static struct privheap_batch_entry entry_for(__u32 op, const char *mem)
+{
+	return (struct privheap_batch_entry){
+		.addr = (uintptr_t)mem,
+		.bytes = op == PRIVHEAP_BATCH_DROP ? SPAN_PAGES * page_bytes() : 0,
+		.out_error = 77,
+	};
+}
+
+/* Two entries, where the second one ends at @edge, @cut bytes after it starts. */
+static void take_first_of_two(struct __test_metadata *_metadata,
+			      const struct heap *heap, __u32 op, char *edge,
+			      unsigned int cut, const char *second_mem)
+{
+	size_t length = SPAN_PAGES * page_bytes();
+	struct privheap_batch_entry *first, second;
+	struct privheap_stat before, after;
+	char *first_mem;
+
+	ASSERT_EQ(0, heap_stat(heap, &before));
+	ASSERT_EQ(0, make_for(heap, op, &first_mem));
+	first = (void *)(edge - cut - sizeof(*first));
+	*first = entry_for(op, first_mem);
+	second = entry_for(op, second_mem);
+	memcpy(first + 1, &second, cut);
+	EXPECT_EQ(1, batch(heap, op, 0, first, 2));
+	EXPECT_EQ(0, first->out_error);
+	EXPECT_EQ(0, memcmp(first + 1, &second, cut));
+	if (op == PRIVHEAP_BATCH_DROP)	/* of which no more is gone than memory */
+		ASSERT_EQ(0, span_give(heap, first_mem));
+	ASSERT_EQ(0, heap_stat(heap, &after));
+	EXPECT_EQ(before.out_nr_blocks, after.out_nr_blocks);
+	EXPECT_EQ(before.out_taken_bytes, after.out_taken_bytes);
+	EXPECT_TRUE(pattern_check(second_mem, length, op));
+}
+
+/* What the second entry names stays, wherever that one is cut off. */
+TEST_F(front, batch_entry_cut_off)
+{
+	size_t page = page_bytes(), bytes;
+	struct privheap_batch_entry entry;
+	char *mem, *edge, *second;
+	unsigned int i, cut;
+
+	mem = mmap(NULL, 2 * page, PROT_READ | PROT_WRITE,
+		   MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	ASSERT_NE(MAP_FAILED, mem);
+	edge = mem + page;
+	for (i = 0; i < ARRAY_SIZE(taking_ops); i++) {
+		ASSERT_EQ(0, make_for(&self->heap, taking_ops[i], &second));
+		ASSERT_EQ(0, mprotect(edge, page, PROT_NONE));
+		for (cut = 0; cut < sizeof(entry); cut++)
+			take_first_of_two(_metadata, &self->heap, taking_ops[i],
+					  edge, cut, second);
+		/* What is not written need not be writable. */
+		ASSERT_EQ(0, mprotect(edge, page, PROT_READ | PROT_WRITE));
+		entry = entry_for(taking_ops[i], second);
+		bytes = offsetof(struct privheap_batch_entry, __reserved);
+		for (cut = 0; cut < bytes; cut++) {
+			ASSERT_EQ(0, mprotect(edge, page, PROT_READ | PROT_WRITE));
+			memcpy(edge, (char *)&entry + cut, sizeof(entry) - cut);
+			ASSERT_EQ(0, mprotect(edge, page, PROT_READ));
+			take_first_of_two(_metadata, &self->heap, taking_ops[i],
+					  edge, cut, second);
+		}
+		*(struct privheap_batch_entry *)mem = entry;
+		if (taking_ops[i] == PRIVHEAP_BATCH_DROP) {
+			EXPECT_EQ(0, span_give(&self->heap, second));
+		} else {
+			EXPECT_EQ(1, batch(&self->heap, taking_ops[i], 0,
+					   (void *)mem, 1));
+		}
+	}
+}
+
 TEST_F(front, batch_gives_spans)
 {
 	struct privheap_batch_entry entries[6] = { 0 };
