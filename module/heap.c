@@ -32,10 +32,12 @@ static bool ph_heap_is_backed(struct ph_heap *heap)
 	return heap->flags & PRIVHEAP_CREATE_F_BACKED || heap->policy->at_commit;
 }
 
-/* How many pages that makes. What is freed in a guarded heap is out of reach. */
+/* How many pages any number makes. What is freed in a guarded heap is out of reach. */
 static unsigned long ph_heap_idle_pages(struct ph_heap *heap, u64 bytes)
 {
-	return heap->flags & PRIVHEAP_CREATE_F_GUARD ? 0 : bytes >> PAGE_SHIFT;
+	if (heap->flags & PRIVHEAP_CREATE_F_GUARD)
+		return 0;
+	return (bytes >> PAGE_SHIFT) + !!offset_in_page(bytes);
 }
 
 static int ph_heap_commit(struct ph_block_region *blocks, unsigned long first,

@@ -475,6 +475,18 @@ TEST_F(netlink, set_policy)
 	EXPECT_ATTR(MAX_IDLE_BYTES, 64 * KIB);
 }
 
+/* In whole pages; 0 would be what the heap's waves need. */
+TEST_F(netlink, set_idle_of_a_byte)
+{
+	struct nl_msg msg, answer;
+
+	begin_heap_set(&self->nl, &msg, self->stat.out_serial);
+	nl_add_u64(&msg, PRIVHEAP_A_HEAP_MAX_IDLE_BYTES, 1);
+	ASSERT_EQ(0, nl_ask(&self->nl, &msg, NULL, NULL));
+	ASSERT_EQ(0, get_heap(&self->nl, self->stat.out_serial, &answer));
+	EXPECT_ATTR(MAX_IDLE_BYTES, page_bytes());
+}
+
 struct idle_setter {
 	struct nl nl;
 	__u64 serial;

@@ -170,7 +170,7 @@ TEST_F(reset, keeps_resident_pages_only)
 	expect_as_new(_metadata, self, 9 * self->page);
 	EXPECT_EQ(0, touch_read(block + 100 * self->page));
 	EXPECT_EQ(SIGSEGV, touch_read(block + 101 * self->page));
-	ASSERT_EQ(0, heap_reset(&self->heap, 4 * self->page, &kept));
+	ASSERT_EQ(0, heap_reset(&self->heap, 3 * self->page + 1, &kept));
 	EXPECT_EQ(4 * self->page, kept);
 	EXPECT_EQ(0, touch_read(block + 400 * self->page));
 	EXPECT_EQ(SIGSEGV, touch_read(block + 500 * self->page));

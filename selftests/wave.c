@@ -192,6 +192,27 @@ TEST_F(wave, idle_bytes_come_first)
 	EXPECT_EQ(BLOCK_BYTES, idle_bytes(&heap));
 }
 
+/* Also a bound of less than a page is one, and not the heap's own choice. */
+TEST_F(wave, idle_bytes_are_rounded_up)
+{
+	const size_t bytes = 5 * page_bytes();
+	struct heap heap;
+	char *block;
+
+	ASSERT_EQ(0, heap_create(&heap, self->fd, .max_bytes = 16 * MIB,
+				 .idle_bytes = 1));
+	ASSERT_EQ(0, block_alloc(&heap, page_bytes(), &block));
+	waves(_metadata, &heap, BLOCK_BYTES, 4);
+	EXPECT_EQ(0, idle_bytes(&heap));
+	ASSERT_EQ(0, heap_create(&heap, self->fd, .max_bytes = 16 * MIB,
+				 .idle_bytes = bytes - page_bytes() + 1));
+	ASSERT_EQ(0, block_alloc(&heap, page_bytes(), &block));
+	ASSERT_EQ(0, block_alloc(&heap, bytes, &block));
+	memset(block, 1, bytes);
+	ASSERT_EQ(0, block_free(&heap, block));
+	EXPECT_EQ(bytes, idle_bytes(&heap));
+}
+
 /* A touch of what was freed is to be seen there. */
 TEST_F(wave, guarded_heap_keeps_nothing)
 {

@@ -238,7 +238,7 @@ heapdev_admin_set_limit(struct heapdev_admin *admin, uint32_t scope,
  * @inject_nth: this commit from now on fails; 0 for none
  * @nr_injected: calls that failed so
  * @idle_bytes: what is free, but stays committed and resident
- * @max_idle_bytes: how much of it may be
+ * @max_idle_bytes: how much of it may be; 0 for as many as the heap's waves need
  */
 struct heapdev_admin_heap {
 	uint64_t serial;
@@ -310,7 +310,8 @@ heapdev_admin_get_heap(struct heapdev_admin *admin, uint64_t serial,
  *	HEAPDEV_ADMIN_SET_INJECT the last three
  * @policy: PRIVHEAP_POLICY_*; a new one gets its own window, if none is set
  * @window_pages: how many pages a fault makes resident at most, a power of two
- * @max_idle_bytes: how much of what is freed may stay committed and resident
+ * @max_idle_bytes: how much of what is freed may stay committed and resident, rounded up
+ *	to pages; 0 for as many as the heap's waves need
  * @inject_nth: this commit from now on fails; 0 for none
  * @inject_seed: the same seed draws the same commits
  * @inject_rate_ppm: so many of a million commits fail; 0 for none

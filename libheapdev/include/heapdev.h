@@ -715,9 +715,9 @@ HEAPDEV_API void HeapdevGraceLeave(void);
  * @policy: HEAPDEV_POLICY_*
  * @window_pages: pages at a touch at most, a power of two; 0 for what is usual
  * @idle_bytes: how much of what is freed may stay, so that a program which allocates
- *	and frees in waves does not wait for memory in each; 0 for what the waves that
- *	there were have needed. It counts against limits,
- *	but goes before one refuses anything. A debug heap keeps nothing.
+ *	and frees in waves does not wait for memory in each, rounded up to pages; 0 for
+ *	what the waves that there were have needed. It counts against limits, but goes
+ *	before one refuses anything. A debug heap keeps nothing.
  *
  * Return: TRUE; or FALSE with ERROR_INVALID_PARAMETER (no such policy, or window,
  * or HEAPDEV_POLICY_HUGE for a heap that was created with another), with

@@ -225,8 +225,8 @@ struct privheap_info {
  * @window_pages: the policy's window, a power of two; 0 for its default. The
  *	longest is 64 pages, and 1 for PRIVHEAP_POLICY_PAGE
  * @idle_bytes: how much of what is freed may stay committed and resident, so
- *	that it costs nothing to use it again; 0 for what a heap needs that frees
- *	and allocates in waves
+ *	that it costs nothing to use it again, rounded up to pages; 0 for what a
+ *	heap needs that frees and allocates in waves
  * @soft_bytes: crossing it is reported, see PRIVHEAP_IOC_LIMIT; 0 for none
  * @grace_bytes: how much of @limit_bytes is kept for calls that ask for it with
  *	PRIVHEAP_ALLOC_F_GRACE; 0 for nothing. Not for the initial size
@@ -649,7 +649,7 @@ struct privheap_prefault {
  * @flags: must be 0
  * @heap: id of the heap
  * @keep_bytes: how much may stay committed and resident for the blocks to come,
- *	beside the initial size
+ *	beside the initial size; rounded up to pages
  * @out_idle_bytes: how much does
  *
  * The heap, its limits and its address range stay as they are, but for the

@@ -113,7 +113,8 @@ enum privheap_cmd {
  * @PRIVHEAP_A_HEAP_POLICY: u32; PRIVHEAP_POLICY_*
  * @PRIVHEAP_A_HEAP_WINDOW_PAGES: u32; of the policy
  * @PRIVHEAP_A_HEAP_IDLE_BYTES: u64; what is free, but stays committed and resident
- * @PRIVHEAP_A_HEAP_MAX_IDLE_BYTES: u64; how much of it may be
+ * @PRIVHEAP_A_HEAP_MAX_IDLE_BYTES: u64; how much of it may be, rounded up to pages; 0:
+ *	as many as the heap's waves need
  * @PRIVHEAP_A_HEAP_NR_INJECTED: u64; calls that failed by INJECT_*, or the program's
  *	own PRIVHEAP_IOC_INJECT
  * @PRIVHEAP_A_HEAP_INJECT_NTH: u64; this commit from now on fails; 0 for none
