@@ -1,22 +1,17 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * The generic netlink family: heaps and limits, as an operator sees and sets
- * them.
+ * The generic netlink family: its commands and what they take; heaps and limits, as
+ * an operator sees them.
  *
- * Requests are checked here, answers are written by put.c. Operations run in
- * parallel: one that waits for a heap holds nobody up. A list goes by scope and
- * key and remembers the next one, so what exists throughout is in it exactly
- * once.
+ * Requests are checked here, set.c carries out those that change something, and put.c
+ * writes the answers. Operations run in parallel: one that waits for a heap holds
+ * nobody up. A list goes by scope and key and remembers the next one, so what exists
+ * throughout is in it exactly once.
  */
 #include <linux/pid.h>
 #include <linux/sched/signal.h>
 
 #include "netlink.h"
-
-#define PH_REFUSE(extack, attr, errno, text) ({				\
-	NL_SET_ERR_MSG_ATTR(extack, attr, text);			\
-	-(errno);							\
-})
 
 static struct netlink_range_validation ph_range_serial = {
 	.min = 1, .max = U64_MAX,
@@ -191,108 +186,17 @@ static int ph_heap_get_doit(struct sk_buff *skb, struct genl_info *info)
 	return err;
 }
 
-/* Returns PH_POLICY_SET_*: what of a policy is to change. */
-static unsigned int ph_heap_read_policy(struct nlattr **attrs,
-					struct privheap_policy *arg)
-{
-	struct nlattr *policy = attrs[PRIVHEAP_A_HEAP_POLICY];
-	struct nlattr *window = attrs[PRIVHEAP_A_HEAP_WINDOW_PAGES];
-	struct nlattr *idle = attrs[PRIVHEAP_A_HEAP_MAX_IDLE_BYTES];
-
-	memset(arg, 0, sizeof(*arg));
-	if (policy)
-		arg->policy = nla_get_u32(policy);
-	if (window)
-		arg->window_pages = nla_get_u32(window);
-	if (idle)
-		arg->idle_bytes = nla_get_u64(idle);
-	return (policy ? PH_POLICY_SET_ID : 0) |
-	       (window ? PH_POLICY_SET_WINDOW : 0) |
-	       (idle ? PH_POLICY_SET_IDLE : 0);
-}
-
-static bool ph_heap_read_inject(struct nlattr **attrs,
-				struct privheap_inject *arg)
-{
-	struct nlattr *nth = attrs[PRIVHEAP_A_HEAP_INJECT_NTH];
-	struct nlattr *rate = attrs[PRIVHEAP_A_HEAP_INJECT_RATE_PPM];
-	struct nlattr *seed = attrs[PRIVHEAP_A_HEAP_INJECT_SEED];
-
-	memset(arg, 0, sizeof(*arg));
-	if (nth)
-		arg->nth = nla_get_u64(nth);
-	if (rate)
-		arg->rate_ppm = nla_get_u32(rate);
-	if (seed)
-		arg->seed = nla_get_u64(seed);
-	return nth || rate;
-}
-
-static int ph_heap_apply_policy(struct ph_heap *heap, struct genl_info *info,
-				const struct privheap_policy *arg,
-				unsigned int set)
-{
-	int err;
-
-	if (arg->idle_bytes > ph_max_bytes())
-		return PH_REFUSE(info->extack,
-				 info->attrs[PRIVHEAP_A_HEAP_MAX_IDLE_BYTES],
-				 EOVERFLOW, "more than a heap can have");
-	err = ph_heap_policy(heap, arg, set);
-	if (err == -EINVAL)
-		return PH_REFUSE(info->extack,
-				 info->attrs[PRIVHEAP_A_HEAP_WINDOW_PAGES],
-				 EINVAL,
-				 "the policy has no window of this length");
-	return err;
-}
-
-/* After the policy was set, what is left to fail is that the heap ends. */
-static int ph_heap_apply(struct ph_heap *heap, struct genl_info *info)
-{
-	struct privheap_policy policy;
-	struct privheap_inject inject;
-	unsigned int set_policy;
-	bool set_inject;
-	int err = 0;
-
-	set_policy = ph_heap_read_policy(info->attrs, &policy);
-	set_inject = ph_heap_read_inject(info->attrs, &inject);
-	if (!set_policy && !set_inject)
-		return PH_REFUSE(info->extack, NULL, EINVAL, "nothing to set");
-	if (set_inject)
-		err = ph_inject_check(&inject);
-	if (!err && set_policy)
-		err = ph_heap_apply_policy(heap, info, &policy, set_policy);
-	if (!err && set_inject)
-		err = ph_heap_inject(heap, &inject);
-	if (err == -EIDRM)
-		GENL_SET_ERR_MSG(info, "the heap is dead");
-	return err == -ENXIO ? -ENOENT : err;
-}
-
-static int ph_heap_set_doit(struct sk_buff *skb, struct genl_info *info)
-{
-	struct ph_asker asker;
-	struct ph_heap *heap;
-	int err;
-
-	ph_asker_init(&asker, skb);
-	heap = ph_netlink_find_heap(&asker, info->attrs[PRIVHEAP_A_HEAP_SERIAL],
-				    info->extack);
-	if (IS_ERR(heap))
-		return PTR_ERR(heap);
-	if (ph_asker_sets(&asker, &heap->limit))
-		err = ph_heap_apply(heap, info);
-	else
-		err = PH_REFUSE(info->extack, NULL, EPERM,
-				"that needs CAP_SYS_RESOURCE");
-	ph_heap_put(heap);
-	return err;
-}
-
-/* Finds the node that SCOPE and KEY name. */
-static struct ph_limit *ph_limit_named(const struct ph_asker *asker,
+/**
+ * ph_netlink_find_limit - find the node that a request is about
+ * @asker: who must be allowed to see it
+ * @attrs: SCOPE and KEY name it
+ * @extack: receives what is wrong
+ *
+ * Context: May sleep.
+ * Return: the node, to be given back with ph_limit_put(); ERR_PTR(-EINVAL) when
+ * none is named, ERR_PTR(-ENOENT).
+ */
+struct ph_limit *ph_netlink_find_limit(const struct ph_asker *asker,
 				       struct nlattr **attrs,
 				       struct netlink_ext_ack *extack)
 {
@@ -318,7 +222,7 @@ static int ph_limit_get_doit(struct sk_buff *skb, struct genl_info *info)
 				 attrs[PRIVHEAP_A_LIMIT_UID], EINVAL,
 				 "only lists are filtered");
 	ph_asker_init(&asker, skb);
-	limit = ph_limit_named(&asker, attrs, info->extack);
+	limit = ph_netlink_find_limit(&asker, attrs, info->extack);
 	if (IS_ERR(limit))
 		return PTR_ERR(limit);
 	err = ph_object_reply(info, &asker, PH_OBJECT_LIMIT, limit);
@@ -489,89 +393,6 @@ static int ph_limit_list_dumpit(struct sk_buff *skb, struct netlink_callback *cb
 	return ph_list_dumpit(skb, cb, PH_OBJECT_LIMIT);
 }
 
-static void ph_limit_read_change(struct nlattr **attrs,
-				 struct ph_limit_change *change)
-{
-	change->set = 0;
-	if (attrs[PRIVHEAP_A_LIMIT_HARD_BYTES]) {
-		change->set |= PRIVHEAP_LIMIT_F_HARD;
-		change->hard_bytes =
-			nla_get_u64(attrs[PRIVHEAP_A_LIMIT_HARD_BYTES]);
-	}
-	if (attrs[PRIVHEAP_A_LIMIT_SOFT_BYTES]) {
-		change->set |= PRIVHEAP_LIMIT_F_SOFT;
-		change->soft_bytes =
-			nla_get_u64(attrs[PRIVHEAP_A_LIMIT_SOFT_BYTES]);
-	}
-	if (attrs[PRIVHEAP_A_LIMIT_GRACE_BYTES]) {
-		change->set |= PRIVHEAP_LIMIT_F_GRACE;
-		change->grace_bytes =
-			nla_get_u64(attrs[PRIVHEAP_A_LIMIT_GRACE_BYTES]);
-	}
-}
-
-/*
- * A user's node may be asked for before the user has a process; who may set any
- * limit makes it.
- */
-static struct ph_limit *ph_limit_to_set(const struct ph_asker *asker,
-					struct genl_info *info)
-{
-	struct nlattr *scope = info->attrs[PRIVHEAP_A_LIMIT_SCOPE];
-	struct nlattr *key = info->attrs[PRIVHEAP_A_LIMIT_KEY];
-	kuid_t uid;
-
-	if (asker->sets_any && asker->sees_all && scope && key &&
-	    nla_get_u32(scope) == PRIVHEAP_SCOPE_USER) {
-		uid = make_kuid(asker->user_ns,
-				min_t(u64, nla_get_u64(key), U32_MAX));
-		if (uid_valid(uid))
-			return ph_limit_find_user(uid);
-	}
-	return ph_limit_named(asker, info->attrs, info->extack);
-}
-
-static int ph_limit_apply(struct ph_limit *limit, const struct ph_asker *asker,
-			  struct genl_info *info)
-{
-	struct nlattr **attrs = info->attrs;
-	struct nlattr *reset = attrs[PRIVHEAP_A_LIMIT_RESET];
-	struct ph_limit_change change;
-	int err = 0;
-
-	if (!ph_asker_sets(asker, limit))
-		return PH_REFUSE(info->extack, attrs[PRIVHEAP_A_LIMIT_SCOPE],
-				 EPERM, "that needs CAP_SYS_RESOURCE");
-	ph_limit_read_change(attrs, &change);
-	if (!change.set && !reset)
-		return PH_REFUSE(info->extack, NULL, EINVAL, "nothing to set");
-	if (change.set)
-		err = ph_limit_set(limit, &change,
-				   asker->sets_any ? PH_LIMIT_ANY : PH_LIMIT_LOWER);
-	if (err == -EPERM)
-		GENL_SET_ERR_MSG(info, "to allow more needs CAP_SYS_RESOURCE");
-	if (err == -EINVAL)
-		GENL_SET_ERR_MSG(info, "above the hard limit");
-	if (!err && reset)
-		ph_limit_reset(limit);
-	return err;
-}
-
-static int ph_limit_set_doit(struct sk_buff *skb, struct genl_info *info)
-{
-	struct ph_limit *limit;
-	struct ph_asker asker;
-	int err;
-
-	ph_asker_init(&asker, skb);
-	limit = ph_limit_to_set(&asker, info);
-	if (IS_ERR(limit))
-		return PTR_ERR(limit);
-	err = ph_limit_apply(limit, &asker, info);
-	ph_limit_put(limit);
-	return err;
-}
-
 static const struct genl_ops ph_ops[] = {
 	{
 		.cmd	= PRIVHEAP_CMD_HEAP_GET,
@@ -591,7 +412,7 @@ static const struct genl_ops ph_ops[] = {
 	},
 	{
 		.cmd	= PRIVHEAP_CMD_LIMIT_SET,
-		.doit	= ph_limit_set_doit,
+		.doit	= ph_set_limit_doit,
 		.policy	= ph_nla_limit_set,
 		.maxattr = ARRAY_SIZE(ph_nla_limit_set) - 1,
 	},
@@ -625,7 +446,7 @@ static const struct genl_ops ph_ops[] = {
 	},
 	{
 		.cmd	= PRIVHEAP_CMD_HEAP_SET,
-		.doit	= ph_heap_set_doit,
+		.doit	= ph_set_heap_doit,
 		.policy	= ph_nla_heap_set,
 		.maxattr = ARRAY_SIZE(ph_nla_heap_set) - 1,
 	},

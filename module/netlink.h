@@ -3,7 +3,8 @@
  * What the files that speak netlink share; the rest of the module includes
  * internal.h only.
  *
- *	netlink.c	the family; heaps and limits: get, list and set
+ *	netlink.c	the family; heaps and limits: get and list
+ *	    set.c	what can be set of them
  *	inspect.c	what is inside of one heap: map, regions, size classes, faults
  *	event.c		events, and who gets them
  *	  put.c		objects as attributes, and who may see them
@@ -34,6 +35,12 @@ struct ph_asker {
 
 extern struct genl_family ph_family;
 
+/* Fails a request with a text, at @attr if that is to blame. Its value is -@errno. */
+#define PH_REFUSE(extack, attr, errno, text) ({				\
+	NL_SET_ERR_MSG_ATTR(extack, attr, text);			\
+	-(errno);							\
+})
+
 /* Places in ph_family.mcgrps. */
 enum {
 	PH_GROUP_EVENTS,
@@ -56,6 +63,13 @@ int ph_put_heap(struct sk_buff *skb, const struct ph_asker *asker,
 struct ph_heap *ph_netlink_find_heap(const struct ph_asker *asker,
 				     const struct nlattr *serial,
 				     struct netlink_ext_ack *extack);
+struct ph_limit *ph_netlink_find_limit(const struct ph_asker *asker,
+				       struct nlattr **attrs,
+				       struct netlink_ext_ack *extack);
+
+/* set.c */
+int ph_set_heap_doit(struct sk_buff *skb, struct genl_info *info);
+int ph_set_limit_doit(struct sk_buff *skb, struct genl_info *info);
 
 /* inspect.c */
 int ph_region_list_start(struct netlink_callback *cb);
