@@ -33,7 +33,7 @@ static const struct nla_policy ph_nla_heap_get[] = {
 
 static const struct nla_policy ph_nla_heap_set[] = {
 	[PRIVHEAP_A_HEAP_SERIAL] = NLA_POLICY_FULL_RANGE(NLA_U64, &ph_range_serial),
-	[PRIVHEAP_A_HEAP_POLICY] = NLA_POLICY_MAX(NLA_U32, PRIVHEAP_POLICY_POPULATE),
+	[PRIVHEAP_A_HEAP_POLICY] = NLA_POLICY_MAX(NLA_U32, PRIVHEAP_POLICY_HUGE),
 	[PRIVHEAP_A_HEAP_WINDOW_PAGES] = { .type = NLA_U32 },
 	[PRIVHEAP_A_HEAP_MAX_IDLE_BYTES] = { .type = NLA_U64 },
 	[PRIVHEAP_A_HEAP_INJECT_NTH] = { .type = NLA_U64 },

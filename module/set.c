@@ -60,6 +60,11 @@ static int ph_set_apply_policy(struct ph_heap *heap, struct genl_info *info,
 				 info->attrs[PRIVHEAP_A_HEAP_WINDOW_PAGES],
 				 EINVAL,
 				 "the policy has no window of this length");
+	if (err == -EOPNOTSUPP)
+		return PH_REFUSE(info->extack,
+				 info->attrs[PRIVHEAP_A_HEAP_POLICY],
+				 EOPNOTSUPP,
+				 "the heap was not made for huge pages");
 	return err;
 }
 

@@ -475,6 +475,37 @@ TEST_F(netlink, set_policy)
 	EXPECT_ATTR(MAX_IDLE_BYTES, 64 * KIB);
 }
 
+static int set_policy(struct nl *nl, __u64 serial, __u32 policy)
+{
+	struct nl_msg msg;
+
+	begin_heap_set(nl, &msg, serial);
+	nl_add_u32(&msg, PRIVHEAP_A_HEAP_POLICY, policy);
+	return nl_ask(nl, &msg, NULL, NULL);
+}
+
+/* Only of a heap that was made with it, which may change to another and back. */
+TEST_F(netlink, set_policy_huge)
+{
+	struct privheap_stat stat;
+	struct heap heap;
+
+	EXPECT_EQ(-EOPNOTSUPP, set_policy(&self->nl, self->stat.out_serial,
+					  PRIVHEAP_POLICY_HUGE));
+	EXPECT_NE(NULL, strstr(self->nl.text, "huge pages"));
+	EXPECT_NE(0, self->nl.bad_attr);
+	EXPECT_HEAP_STAT(&self->stat, &self->heap);
+	ASSERT_EQ(0, heap_create(&heap, self->fd, .max_bytes = 4 * MIB,
+				 .policy = PRIVHEAP_POLICY_HUGE));
+	ASSERT_EQ(0, heap_stat(&heap, &stat));
+	ASSERT_EQ(0, set_policy(&self->nl, stat.out_serial, PRIVHEAP_POLICY_PAGE));
+	ASSERT_EQ(0, heap_stat(&heap, &stat));
+	EXPECT_EQ(PRIVHEAP_POLICY_PAGE, stat.out_policy);
+	ASSERT_EQ(0, set_policy(&self->nl, stat.out_serial, PRIVHEAP_POLICY_HUGE));
+	ASSERT_EQ(0, heap_stat(&heap, &stat));
+	EXPECT_EQ(PRIVHEAP_POLICY_HUGE, stat.out_policy);
+}
+
 /* In whole pages; 0 would be what the heap's waves need. */
 TEST_F(netlink, set_idle_of_a_byte)
 {

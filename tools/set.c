@@ -15,16 +15,17 @@ static uint32_t parse_policy(const char *text)
 		if (!strcmp(policies[i], text))
 			return i;
 	}
-	fail_usage("'%s' is none of default, page, window, adaptive, populate",
+	fail_usage("'%s' is none of default, page, window, adaptive, populate, huge",
 		   text);
 }
 
+/* What stays idle always has a bound. */
 static uint64_t parse_idle(const char *text)
 {
 	uint64_t bytes;
 
-	if (!size_parse(text, &bytes))
-		fail_usage("'%s' is not a size, like 4096, 64M, 1G or max", text);
+	if (!size_parse(text, &bytes) || bytes == UINT64_MAX)
+		fail_usage("'%s' is not a size, like 4096, 64M or 1G", text);
 	return bytes;
 }
 
@@ -79,7 +80,8 @@ const struct command set_command = {
 	.operands = "HEAP SETTING...",
 	.summary = "change how a heap takes its memory, or have it fail",
 	.help = "HEAP is the number that 'privheap list' shows, and SETTING one or more of\n"
-		"  policy NAME    page, window, adaptive, populate, or default\n"
+		"  policy NAME    page, window, adaptive, populate, or default; or huge, of a heap\n"
+		"                 that was made with it\n"
 		"  window PAGES   how many a fault makes resident at most, a power of two\n"
 		"  idle SIZE      how much of what is freed may stay committed; 0 for what the\n"
 		"                 heap's waves of freeing and allocating need\n"

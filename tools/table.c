@@ -18,14 +18,14 @@ static const char *const scopes[] = {
 	NULL, "heap", "process", "user", "system", "cgroup",
 };
 
-/* By bit of PRIVHEAP_CREATE_F_*. */
+/* By bit of PRIVHEAP_CREATE_F_*; one that is not given has no name. */
 static const char *const create_flags[] = {
 	"exec", "backed", "cgroup", "guard", NULL, "secret",
 };
 
 /* By PRIVHEAP_POLICY_*. */
 const char *const policies[NR_POLICIES] = {
-	"default", "page", "window", "adaptive", "populate",
+	"default", "page", "window", "adaptive", "populate", "huge",
 };
 
 /* By enum privheap_source. */

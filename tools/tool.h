@@ -166,7 +166,7 @@ struct table {
 extern const struct table heap_table, limit_table;
 
 /* Names by PRIVHEAP_POLICY_* and by enum privheap_source. */
-#define NR_POLICIES	5
+#define NR_POLICIES	6
 extern const char *const policies[NR_POLICIES];
 extern const char *const sources[PRIVHEAP_NR_SOURCES];
 

@@ -5,7 +5,8 @@
  * number, "ok", or the name of an errno.
  *
  *	cgroup FOLDER		put heaps with that flag under this cgroup
- *	create MAX LIMIT FLAGS	make a heap; its serial
+ *	create MAX LIMIT FLAGS [POLICY]
+ *				make a heap; its serial
  *	many N			make N growable heaps; how many there are now
  *	alloc BYTES		a block in the heap made last; its address
  *	touch			write to every page of that block
@@ -50,13 +51,15 @@ static void answer_number(unsigned long long number)
 	fflush(stdout);
 }
 
-static int create_heap(__u64 max_bytes, __u64 limit_bytes, __u32 flags)
+static int create_heap(__u64 max_bytes, __u64 limit_bytes, __u32 flags,
+		       __u32 policy)
 {
 	struct privheap_create arg = {
 		.size = sizeof(arg),
 		.flags = flags,
 		.max_bytes = max_bytes,
 		.limit_bytes = limit_bytes,
+		.policy = policy,
 		.cgroup_fd = flags & PRIVHEAP_CREATE_F_CGROUP ? cgroup : 0,
 	};
 
@@ -71,11 +74,12 @@ static void do_create(const char *args)
 {
 	struct privheap_stat stat = { .size = sizeof(stat) };
 	unsigned long long max_bytes, limit_bytes;
-	unsigned int flags;
+	unsigned int flags, policy = PRIVHEAP_POLICY_DEFAULT;
 
-	if (sscanf(args, "%llu %llu %u", &max_bytes, &limit_bytes, &flags) != 3)
+	if (sscanf(args, "%llu %llu %u %u", &max_bytes, &limit_bytes, &flags,
+		   &policy) < 3)
 		errno = EINVAL;
-	else if (!create_heap(max_bytes, limit_bytes, flags)) {
+	else if (!create_heap(max_bytes, limit_bytes, flags, policy)) {
 		stat.heap = heap;
 		if (!ioctl(device, PRIVHEAP_IOC_STAT, &stat)) {
 			answer_number(stat.out_serial);
@@ -96,7 +100,7 @@ static void do_many(const char *args)
 	long nr = atol(args);
 
 	while (nr-- > 0) {
-		if (create_heap(0, 0, 0)) {
+		if (create_heap(0, 0, 0, PRIVHEAP_POLICY_DEFAULT)) {
 			answer_status(1);
 			return;
 		}

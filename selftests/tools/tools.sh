@@ -178,6 +178,7 @@ usage_bad() {
 		set 1 nosuch 1
 		set 1 window -1
 		set 1 idle x
+		set 1 idle max
 		set 1 fail-ppm 1000001
 		limit set heap all
 		limit reset
@@ -364,6 +365,25 @@ set_failures() {
 	fails 1 privheap set $no_heap policy page
 	holds '.[0] | .max_idle_bytes == 1048576 and .policy == "adaptive"' \
 		privheap list --json --heap "$serial"
+}
+
+# Huge pages are for heaps that were made for them, which may go without and come back.
+set_policy_huge() {
+	local serial
+
+	start_keeper
+	serial=$(keep create 0 0 0)
+	fails 1 privheap set "$serial" policy huge
+	matches message "$message" 'huge pages'
+	fails 1 privheap set "$serial" idle 1E
+	matches message "$message" 'more than a heap can have'
+	holds '.[0] | .policy == "adaptive" and .max_idle_bytes == 0' \
+		privheap list --json --heap "$serial"
+	serial=$(keep create 0 0 0 5)
+	succeeds privheap set "$serial" policy page
+	holds '.[0].policy == "page"' privheap list --json --heap "$serial"
+	succeeds privheap set "$serial" policy huge
+	holds '.[0].policy == "huge"' privheap list --json --heap "$serial"
 }
 
 # The picture has a sign for each page of a small heap.
@@ -740,6 +760,23 @@ completion() {
 	same 'files' "$completed" '  '
 }
 
+# What is offered is taken.
+completion_of_settings() {
+	local serial setting word
+
+	# shellcheck source=tools/completion/privheap
+	. "$build/../tools/completion/privheap"
+	start_keeper
+	serial=$(keep create 0 0 0 5)
+	for setting in window idle policy; do
+		complete_to set "$serial" $setting ''
+		for word in $completed; do
+			succeeds privheap set "$serial" $setting "$word"
+		done
+	done
+	same 'last policy' "$(field '.[0].policy' privheap list --json --heap "$serial")" "$word"
+}
+
 # --- top
 
 terminal() {
@@ -835,11 +872,11 @@ library_apart() {
 tests=(
 	help_for_each usage_bad heap_unknown namespace_other output_full
 	list_row list_json list_filtered list_sorted name_hostile
-	show_heap show_faults set_failures show_picture map_heap
+	show_heap show_faults set_failures set_policy_huge show_picture map_heap
 	limit_get limit_halved limit_of_all_heaps limit_of_process limit_of_cgroup limit_contradictory
 	user_sees_own
 	watch_all_kinds watch_text watch_filtered watch_as_user watch_lost
-	export_format completion
+	export_format completion completion_of_settings
 	top_keys top_scrolled top_count top_of_nobody top_without_terminal
 	library_apart
 )
