@@ -338,6 +338,8 @@ struct heapdev_admin_settings {
  * - -EIDRM: the heap is dead
  * - -EINVAL: the policy has no such window, or there is nothing to change
  * - -ERANGE: no such policy or rate
+ * - -EOPNOTSUPP: PRIVHEAP_POLICY_HUGE, for a heap that was created with another
+ * - -EOVERFLOW: more idle bytes than a heap can have
  */
 HEAPDEV_ADMIN_API int
 heapdev_admin_set_heap(struct heapdev_admin *admin, uint64_t serial,

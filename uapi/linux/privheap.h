@@ -80,6 +80,7 @@ enum privheap_source {
 
 #define PRIVHEAP_IOC_TYPE	0xBC
 
+/* Numbers that are left out are not given. */
 #define PRIVHEAP_IOC_INFO	_IO(PRIVHEAP_IOC_TYPE, 0x00)
 #define PRIVHEAP_IOC_CREATE	_IO(PRIVHEAP_IOC_TYPE, 0x01)
 #define PRIVHEAP_IOC_DESTROY	_IO(PRIVHEAP_IOC_TYPE, 0x02)
@@ -162,6 +163,8 @@ struct privheap_info {
  * take hold of its pages, neither another process (ptrace, /proc/PID/mem) nor the
  * kernel (direct I/O, splice): EFAULT or EIO. Memory is wiped when the block is
  * freed, and once more before a page goes back to the kernel.
+ *
+ * Bits that are left out are not given.
  */
 #define PRIVHEAP_CREATE_F_EXEC		(1U << 0)
 #define PRIVHEAP_CREATE_F_BACKED	(1U << 1)

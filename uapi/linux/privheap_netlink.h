@@ -23,12 +23,14 @@
  *	EINVAL		the policy refuses an attribute; one is missing; or two
  *			contradict each other
  *	ERANGE		a number that its attribute cannot take
+ *	EOVERFLOW	more bytes than a heap can have
  *	ENOENT		no such heap or node
  *	EPERM		may be seen, but not changed
  *	EEXIST		the socket has subscribed already
  *	EMFILE		the user has 128 sockets that did
  *	EIDRM		the heap is dead: nothing of it can be changed
- *	EOPNOTSUPP	no such command, or a node that has nothing of this kind
+ *	EOPNOTSUPP	no such command, or a list of what has none, or the other way
+ *			round; PRIVHEAP_POLICY_HUGE for a heap that was not made for it
  *	ENOMEM		the kernel has no memory
  *	EINTR		the task is being killed
  */
