@@ -22,8 +22,6 @@
 /* A fixed heap that is smaller goes without. */
 #define FIXED_MIN_BYTES		(1UL << 20)
 
-_Static_assert(HD_NR_CLASSES == HD_NR_FRONT_CLASSES, "classes");
-
 static bool enabled;
 
 /* How much may be kept in spans without a block. */

@@ -12,8 +12,6 @@
 #define HD_FRONT_MAX_BYTES	16384UL
 /* Sizes up to this find their class in a table. */
 #define HD_FRONT_TABLE_BYTES	1024UL
-/* 16-byte steps to 128, then eight classes a doubling. */
-#define HD_NR_CLASSES		64
 
 /* The table of pages has a place for each 4 KiB, whatever a page is. */
 #define HD_MAP_SHIFT		12

@@ -1,141 +1,24 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 /*
- * Handles and heaps: which handle is which heap, their list, and the process
- * heap.
+ * Heaps: their making and their end, their list, those that are kept for another
+ * use, and the process heap.
  *
- * A handle is the start of a heap's first region, so it is a multiple of 64 KiB
- * in the lower half of the address space. What remains of it indexes a table of
- * two levels, without a lock and without touching what it points to. Neither
- * the table's leaves nor the objects in it are ever freed, see struct hd_heap.
- *
- * Whether a handle is a heap is decided by the object's id alone. It is set when
- * everything else about the heap is, and whoever sets it to 0 owns the right
- * to destroy the heap in the kernel, or to keep it for another use. The id that a
- * call found when it began is the one it uses to the end; the kernel refuses it when
- * that heap is gone.
+ * Whether there is a heap is decided by its object's id alone, which handle.c reads. It
+ * is set when everything else about the heap is, and whoever sets it to 0 owns the
+ * right to destroy the heap in the kernel, or to keep it.
  */
 #include <errno.h>
-#include <sys/mman.h>
 
 #include "debug.h"
 
-#define HANDLE_SHIFT	16	/* the alignment of regions */
-#define LEAF_BITS	16
-#define DIRECTORY_BITS	16	/* together: addresses of 48 bits */
-#define LEAF_SLOTS	(1U << LEAF_BITS)
-#define DIRECTORY_SLOTS	(1U << DIRECTORY_BITS)
-
 #define CREATE_FLAGS	(HEAP_NO_SERIALIZE | HEAP_GENERATE_EXCEPTIONS | \
 			 HEAP_CREATE_ENABLE_EXECUTE)
-#define CALL_FLAGS	(HEAP_NO_SERIALIZE | HEAP_GENERATE_EXCEPTIONS)
-
-_Static_assert(sizeof(void *) == 8, "handles have 64 bits");
-
-struct leaf {
-	struct hd_heap *_Atomic heaps[LEAF_SLOTS];
-};
-
-/* Objects are cut from pieces of this size. */
-#define CHUNK_OBJECTS	512
-
-static struct leaf *_Atomic directory[DIRECTORY_SLOTS];
 
 static pthread_mutex_t process_heap_mutex = PTHREAD_MUTEX_INITIALIZER;
 static _Atomic HANDLE process_heap;
 
 static pthread_mutex_t registry_mutex = PTHREAD_MUTEX_INITIALIZER;
 static struct hd_heap *first_heap, *last_heap;	/* in order of creation */
-static struct hd_heap *_Atomic first_object;	/* those behind it are constant */
-static struct hd_heap *chunk;
-static unsigned int chunk_free;
-
-/* Objects */
-
-static void *map_zeroed(size_t bytes)
-{
-	int saved = errno;
-	void *mem = mmap(NULL, bytes, PROT_READ | PROT_WRITE,
-			 MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-
-	errno = saved;
-	return mem == MAP_FAILED ? NULL : mem;
-}
-
-static struct hd_heap *object_new_locked(HANDLE handle)
-{
-	struct hd_heap *heap;
-
-	if (!chunk_free) {
-		chunk = map_zeroed(CHUNK_OBJECTS * sizeof(*chunk));
-		if (!chunk)
-			return NULL;
-		chunk_free = CHUNK_OBJECTS;
-	}
-	heap = &chunk[CHUNK_OBJECTS - chunk_free--];
-	heap->handle = handle;
-	hd_lock_init(&heap->lock, false);
-	hd_lock_init(&heap->debug_lock, true);
-	hd_front_reset(&heap->front);
-	heap->next_object = atomic_load(&first_object);
-	atomic_store(&first_object, heap);
-	return heap;
-}
-
-static bool handle_is_possible(HANDLE handle)
-{
-	uintptr_t value = (uintptr_t)handle;
-
-	return !(value & ((1U << HANDLE_SHIFT) - 1)) &&
-	       !(value >> (HANDLE_SHIFT + LEAF_BITS + DIRECTORY_BITS));
-}
-
-static struct leaf *_Atomic *directory_slot(HANDLE handle)
-{
-	return &directory[(uintptr_t)handle >> (HANDLE_SHIFT + LEAF_BITS)];
-}
-
-static struct hd_heap *_Atomic *leaf_slot(struct leaf *leaf, HANDLE handle)
-{
-	return &leaf->heaps[((uintptr_t)handle >> HANDLE_SHIFT) %
-			    LEAF_SLOTS];
-}
-
-static struct hd_heap *find_object(HANDLE handle)
-{
-	struct leaf *leaf;
-
-	if (!handle_is_possible(handle))
-		return NULL;
-	/* Pairs with the stores in get_object_locked(). */
-	leaf = atomic_load_explicit(directory_slot(handle),
-				    memory_order_acquire);
-	return leaf ? atomic_load_explicit(leaf_slot(leaf, handle),
-					   memory_order_acquire) : NULL;
-}
-
-/* The object of @handle, made if need be; NULL without memory. */
-static struct hd_heap *get_object_locked(HANDLE handle)
-{
-	struct hd_heap *heap = find_object(handle);
-	struct leaf *leaf;
-
-	if (heap || !handle_is_possible(handle))
-		return heap;
-	leaf = atomic_load_explicit(directory_slot(handle),
-				    memory_order_relaxed);
-	if (!leaf) {
-		leaf = map_zeroed(sizeof(*leaf));
-		if (!leaf)
-			return NULL;
-		atomic_store_explicit(directory_slot(handle), leaf,
-				      memory_order_release);
-	}
-	heap = object_new_locked(handle);
-	if (heap)
-		atomic_store_explicit(leaf_slot(leaf, handle), heap,
-				      memory_order_release);
-	return heap;
-}
 
 /* The list of heaps */
 
@@ -268,7 +151,7 @@ static int publish(HANDLE handle, uint64_t id, const struct wish *wish,
 	int err = -ENOMEM;
 
 	pthread_mutex_lock(&registry_mutex);
-	heap = get_object_locked(handle);
+	heap = hd_handle_get_locked(handle);
 	if (heap) {
 		*buried = atomic_exchange(&heap->id, 0);
 		if (*buried)
@@ -367,60 +250,6 @@ static HANDLE revive(const struct wish *wish)
 		publish_locked(heap, forget_kept_locked(heap), wish);
 	pthread_mutex_unlock(&registry_mutex);
 	return heap ? heap->handle : NULL;
-}
-
-/* Calls on a heap */
-
-bool hd_heap_enter(struct hd_ref *ref, HANDLE handle, DWORD flags)
-{
-	struct hd_heap *heap = find_object(handle);
-
-	if (!heap)
-		return false;
-	/* Before the id: so a life is never newer than the heap that is used. */
-	ref->life = atomic_load_explicit(&heap->life, memory_order_acquire);
-	/* Pairs with the store in publish(). */
-	ref->id = atomic_load_explicit(&heap->id, memory_order_acquire);
-	if (!ref->id)
-		return false;
-	ref->heap = heap;
-	ref->debug = atomic_load_explicit(&heap->debug, memory_order_relaxed);
-	ref->lock = ref->debug ? &heap->debug_lock : &heap->lock;
-	ref->heap_flags = atomic_load_explicit(&heap->flags,
-					       memory_order_relaxed);
-	ref->flags = ref->heap_flags | (flags & CALL_FLAGS);
-	if (ref->flags & HEAP_NO_SERIALIZE)
-		return true;
-	hd_lock_acquire(ref->lock);
-	/* It may have been destroyed, and another one made, in the meantime. */
-	if (hd_heap_is_same(ref))
-		return true;
-	hd_lock_release(ref->lock);
-	return false;
-}
-
-void hd_heap_leave(struct hd_ref *ref)
-{
-	if (!(ref->flags & HEAP_NO_SERIALIZE))
-		hd_lock_release(ref->lock);
-}
-
-void hd_heap_for_each(void (*function)(HANDLE handle))
-{
-	struct hd_heap *heap;
-
-	for (heap = atomic_load(&first_object); heap; heap = heap->next_object)
-		function(heap->handle);
-}
-
-bool hd_heap_search(bool (*matches)(struct hd_heap *heap, void *arg), void *arg)
-{
-	struct hd_heap *heap;
-
-	for (heap = atomic_load(&first_object); heap; heap = heap->next_object)
-		if (matches(heap, arg))
-			return true;
-	return false;
 }
 
 /* Win32 */
@@ -675,18 +504,19 @@ void hd_heap_fork_parent(void)
 	pthread_mutex_unlock(&process_heap_mutex);
 }
 
+/* Of a heap that was being made or destroyed, too. */
+static void forget(struct hd_heap *heap)
+{
+	atomic_store_explicit(&heap->id, 0, memory_order_relaxed);
+	heap->kept_id = 0;
+	hd_lock_reset(&heap->lock);
+	hd_lock_reset(&heap->debug_lock);
+	hd_front_reset(&heap->front);
+}
+
 void hd_heap_fork_child(void)
 {
-	struct hd_heap *heap;
-
-	/* Of heaps that are being made or destroyed, too: only the locks. */
-	for (heap = atomic_load(&first_object); heap; heap = heap->next_object) {
-		atomic_store_explicit(&heap->id, 0, memory_order_relaxed);
-		heap->kept_id = 0;
-		hd_lock_reset(&heap->lock);
-		hd_lock_reset(&heap->debug_lock);
-		hd_front_reset(&heap->front);
-	}
+	hd_heap_for_each(forget);
 	first_heap = NULL;
 	last_heap = NULL;
 	nr_kept = 0;

@@ -168,6 +168,11 @@ static void compact(HANDLE handle)
 	hd_heap_leave(&ref);
 }
 
+static void compact_object(struct hd_heap *heap)
+{
+	compact(heap->handle);
+}
+
 static DWORD optimize(HANDLE handle,
 		      const HEAP_OPTIMIZE_RESOURCES_INFORMATION *info,
 		      SIZE_T length)
@@ -180,7 +185,7 @@ static DWORD optimize(HANDLE handle,
 	if (handle)
 		compact(handle);
 	else
-		hd_heap_for_each(compact);
+		hd_heap_for_each(compact_object);
 	return ERROR_SUCCESS;
 }
 

@@ -2,25 +2,27 @@
 /*
  * What the files of libheapdev know of each other.
  *
- * batch.c, block.c, commit.c, info.c, lock.c and walk.c translate Win32 calls; they find the heap
- * with hd_heap_enter() and talk to the kernel through backend.c only, which
- * knows the structures of the uapi, as device.c knows the file. Internal functions
- * return 0 or a negative errno; error.c turns that into Win32 codes at the edge.
- * errno itself is never changed.
+ * batch.c, block.c, commit.c, heap.c, info.c, limit.c, lock.c and walk.c translate
+ * the program's calls. They find the heap with hd_heap_enter() (handle.c) and talk to
+ * the kernel through backend.c only, which knows the structures of the uapi, as device.c
+ * knows the file. Internal functions return 0 or a negative errno; error.c turns that
+ * into Win32 codes at the edge. errno itself is never changed.
  *
  * Lock order, outermost first:
  *
- *	process_heap_mutex (heap.c)	making of the process heap
- *	`- hd_heap.lock			the heap's own lock, recursive; may be
- *	   |				held by the program between calls
- *	   `- registry_mutex (heap.c)	list of heaps, objects
+ *	hd_heap.lock, .debug_lock	the heap's own lock, recursive; may be
+ *	|				held by the program between calls
+ *	`- process_heap_mutex (heap.c)	making of the process heap
+ *	   |- registry_mutex (heap.c)	list of heaps, objects
  *	   |  `- hd_front.mutex		a heap's spans and caches
- *	   |     `- arena_mutex (arena.c)	memory of spans and caches
+ *	   |     `- hd_arena_mutex	memory of spans and caches (arena.c)
  *	   `- device_mutex (device.c)	opening of the device
+ *	hd_debug.mutex			what a debug heap has freed; innermost
  *	handler_mutex (exception.c)	table of handlers; innermost
  *
- * fork.c takes all of them but the heap locks around a fork, so that the child
- * finds what they protect in a consistent state.
+ * fork.c takes those that are not a heap's around a fork, so that the child finds what
+ * they protect in a consistent state. Those of heaps are not taken: the child has no
+ * heaps, forgets what they protect, and makes them anew.
  */
 #ifndef LIBHEAPDEV_INTERNAL_H
 #define LIBHEAPDEV_INTERNAL_H
@@ -181,7 +183,6 @@ void hd_lock_acquire(struct hd_lock *lock);
 void hd_lock_release(struct hd_lock *lock);
 /* Gives up every level the calling thread holds. */
 void hd_lock_release_all(struct hd_lock *lock);
-bool hd_lock_owned(struct hd_lock *lock);
 /* A new lock. If it is robust, one whose owner ended can be acquired. */
 void hd_lock_init(struct hd_lock *lock, bool robust);
 /* Only in a forked child, where no other thread can hold it. */
@@ -189,7 +190,8 @@ void hd_lock_reset(struct hd_lock *lock);
 
 /* frontend.c */
 
-#define HD_NR_FRONT_CLASSES	64
+/* Sizes: 16-byte steps to 128, then eight classes a doubling. */
+#define HD_NR_CLASSES		64
 
 struct hd_span;
 struct hd_cache;
@@ -207,9 +209,9 @@ struct hd_front {
 	bool near;			/* a limit is */
 	unsigned int nr_closers;
 	struct hd_span *spans;		/* all */
-	struct hd_span *empty[HD_NR_FRONT_CLASSES];	/* without a block */
-	struct hd_span *partial[HD_NR_FRONT_CLASSES];	/* with a free slot */
-	size_t class_bytes[HD_NR_FRONT_CLASSES];
+	struct hd_span *empty[HD_NR_CLASSES];	/* without a block */
+	struct hd_span *partial[HD_NR_CLASSES];	/* with a free slot */
+	size_t class_bytes[HD_NR_CLASSES];
 	size_t span_bytes;
 	size_t empty_bytes;
 };
@@ -269,6 +271,42 @@ static inline bool hd_heap_is_debug(const struct hd_ref *ref)
 	return ref->debug;
 }
 
+/* It has become more than spans, so when it ends it is destroyed. */
+static inline void hd_heap_set_used(const struct hd_ref *ref)
+{
+	atomic_store_explicit(&ref->heap->plain, false, memory_order_relaxed);
+}
+
+/* Destroys the heaps that are kept. Returns true if there were any. */
+bool hd_heap_drop_kept(void);
+
+void hd_heap_fork_prepare(void);
+void hd_heap_fork_parent(void);
+void hd_heap_fork_child(void);
+
+/* handle.c */
+
+/* The object of @handle, made if need be; NULL without memory. */
+struct hd_heap *hd_handle_get_locked(HANDLE handle);
+
+/**
+ * hd_heap_for_each() - call a function for every heap
+ * @function: gets every object, also of heaps that have ended
+ *
+ * Context: Any, signal handlers too. Heaps that are made meanwhile may be left out.
+ */
+void hd_heap_for_each(void (*function)(struct hd_heap *heap));
+
+/**
+ * hd_heap_search() - find a heap for which a function is true
+ * @matches: gets every object, also of heaps that have ended, and @arg
+ * @arg: for @matches
+ *
+ * Context: Any, signal handlers too. Heaps that are made meanwhile may be left out.
+ * Return: true if there was one.
+ */
+bool hd_heap_search(bool (*matches)(struct hd_heap *heap, void *arg), void *arg);
+
 /**
  * hd_heap_enter() - begin a call on a heap
  * @ref: filled
@@ -287,22 +325,13 @@ bool hd_heap_enter(struct hd_ref *ref, HANDLE handle, DWORD flags);
  */
 void hd_heap_leave(struct hd_ref *ref);
 
-/* It has become more than spans, so when it ends it is destroyed. */
-static inline void hd_heap_set_used(const struct hd_ref *ref)
-{
-	atomic_store_explicit(&ref->heap->plain, false, memory_order_relaxed);
-}
-
-/* Destroys the heaps that are kept. Returns true if there were any. */
-bool hd_heap_drop_kept(void);
-
-/* May a heap have a front end at all? Before it is published. */
-void hd_front_begin_heap(struct hd_heap *heap, SIZE_T max_bytes, bool secret);
-
 /* frontend.c: what works on a heap that a call has entered */
 
 /* What the environment says; before the first heap. */
 void hd_front_init(void);
+
+/* May a heap have a front end at all? Before it is published. */
+void hd_front_begin_heap(struct hd_heap *heap, SIZE_T max_bytes, bool secret);
 
 /* Each answers false if it is not for the front end: then the kernel is asked. */
 bool hd_front_alloc_slow(const struct hd_ref *ref, size_t bytes, void **block,
@@ -372,28 +401,6 @@ void hd_front_reset(struct hd_front *front);
 void hd_front_fork_prepare(void);
 void hd_front_fork_parent(void);
 void hd_front_fork_child(void);
-
-/**
- * hd_heap_for_each() - call a function for every heap
- * @function: gets a handle, of a heap that may have ended in the meantime
- *
- * Context: No lock held. Heaps that are made meanwhile may be left out.
- */
-void hd_heap_for_each(void (*function)(HANDLE handle));
-
-/**
- * hd_heap_search() - find a heap for which a function is true
- * @matches: gets every object, also of heaps that have ended, and @arg
- * @arg: for @matches
- *
- * Context: Any, signal handlers too. Heaps that are made meanwhile may be left out.
- * Return: true if there was one.
- */
-bool hd_heap_search(bool (*matches)(struct hd_heap *heap, void *arg), void *arg);
-
-void hd_heap_fork_prepare(void);
-void hd_heap_fork_parent(void);
-void hd_heap_fork_child(void);
 
 /* block.c */
 

@@ -20,7 +20,7 @@ static uint64_t thread_number(void)
 	return number;
 }
 
-bool hd_lock_owned(struct hd_lock *lock)
+static bool is_owned(struct hd_lock *lock)
 {
 	/* A stale value is another thread's; only the caller stores its own. */
 	return atomic_load_explicit(&lock->owner, memory_order_relaxed) ==
@@ -34,7 +34,7 @@ static void set_owner(struct hd_lock *lock, uint64_t owner)
 
 void hd_lock_acquire(struct hd_lock *lock)
 {
-	if (hd_lock_owned(lock)) {
+	if (is_owned(lock)) {
 		lock->depth++;
 		return;
 	}
@@ -103,7 +103,7 @@ BOOL WINAPI HeapUnlock(HANDLE hHeap)
 		return hd_error_fail(ERROR_INVALID_HANDLE);
 	if (ref.heap_flags & HEAP_NO_SERIALIZE)
 		return TRUE;
-	if (!hd_lock_owned(ref.lock))
+	if (!is_owned(ref.lock))
 		return hd_error_fail(ERROR_NOT_OWNER);
 	if (ref.lock->depth == 1)
 		hd_front_open(&ref);

@@ -51,7 +51,6 @@ static __u32 side(unsigned int i)
 
 #define STATE_NONE	(100 * PRIVHEAP_DESCRIBE_NONE)
 #define STATE_PLAIN	(100 * PRIVHEAP_DESCRIBE_LIVE)
-#define STATE_LIVE	(100 * PRIVHEAP_DESCRIBE_LIVE + 1)
 #define STATE_FREED	(100 * PRIVHEAP_DESCRIBE_FREED + 1)
 
 /* Creation */

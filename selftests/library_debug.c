@@ -46,17 +46,6 @@ FIXTURE_TEARDOWN(debug)
 	EXPECT_TRUE(HeapDestroy(self->heap));
 }
 
-static bool is_all(const void *mem, size_t bytes, uint8_t value)
-{
-	const uint8_t *byte = mem;
-	size_t i;
-
-	for (i = 0; i < bytes; i++)
-		if (byte[i] != value)
-			return false;
-	return true;
-}
-
 /* Dwords of a value, the last one perhaps not whole. */
 static bool is_all_dwords(const void *mem, size_t bytes, uint32_t value)
 {

@@ -19,17 +19,6 @@ static HANDLE with(const char *settings)
 	return HeapdevCreateDebug(0, 0, 0, settings);
 }
 
-static bool is_all(const void *mem, size_t bytes, uint8_t value)
-{
-	const uint8_t *byte = mem;
-	size_t i;
-
-	for (i = 0; i < bytes; i++)
-		if (byte[i] != value)
-			return false;
-	return true;
-}
-
 static uint32_t dword_at(const char *address)
 {
 	uint32_t value;

@@ -83,15 +83,20 @@ static inline bool is_filled(const void *block, size_t bytes, unsigned int seed)
 	return true;
 }
 
-static inline bool is_zero(const void *block, size_t bytes)
+static inline bool is_all(const void *mem, size_t bytes, uint8_t value)
 {
-	const uint8_t *byte = block;
+	const uint8_t *byte = mem;
 	size_t i;
 
 	for (i = 0; i < bytes; i++)
-		if (byte[i])
+		if (byte[i] != value)
 			return false;
 	return true;
+}
+
+static inline bool is_zero(const void *block, size_t bytes)
+{
+	return is_all(block, bytes, 0);
 }
 
 static inline HEAP_SUMMARY summary_of(HANDLE heap)

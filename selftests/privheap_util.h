@@ -577,8 +577,6 @@ static inline const char *heap_diff(const struct heap *heap,
 /* The whole state of @heap is *@expected. */
 #define EXPECT_HEAP_STAT(expected, heap) \
 	EXPECT_STREQ("same", heap_diff(heap, expected))
-#define ASSERT_HEAP_STAT(expected, heap) \
-	ASSERT_STREQ("same", heap_diff(heap, expected))
 
 /* Allocates, fills, looks up and frees a block of each kind: 0 if all works. */
 static inline int heap_check_works(const struct heap *heap)
