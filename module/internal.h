@@ -18,6 +18,8 @@
  *	ph_heap.grow_lock	who maps a new region
  *	  mm->mmap_lock		taken by vm_mmap() and vm_munmap()
  *	    ph_heap.lock	blocks, regions and what is committed
+ *	      ph_heap.counters_lock	what the program counts; a leaf, also taken
+ *				without the others
  *	      ph_chunk.lock	the pages of a chunk; also taken by the fault
  *				handler, under mmap_lock or the VMA's lock
  *	        i_mmap_rwsem, page table locks
@@ -381,7 +383,7 @@ struct ph_waves {
  * @window_pages: how many at most; a power of two (@lock; read without it)
  * @base: of the first region, even when that is gone (constant)
  * @grow_lock: held while a region is being mapped
- * @mapper: the task inside ph_region_create(), and
+ * @mapper: the task inside ph_region_map(), and
  * @mapping: the region that it maps; nothing else may map @filp (@grow_lock)
  * @lock: protects everything below, and the blocks' bookkeeping
  * @state: (@lock)

@@ -206,8 +206,8 @@ static const struct vm_operations_struct ph_vma_ops = {
 
 /*
  * The file of a heap is in no descriptor table, but remap_file_pages() finds it
- * through a VMA, perhaps a forked one that outlives the heap. Only
- * ph_region_create() may map it.
+ * through a VMA, perhaps a forked one that outlives the heap. Only ph_region_map()
+ * may map it.
  */
 static struct ph_region *ph_region_being_mapped(struct file *filp)
 {

@@ -6,10 +6,12 @@
  * Windows include <windows.h> from the folder that `pkg-config --cflags
  * libheapdev-win32` names; it ends up here, too.
  *
- * A heap is made with HeapCreate() and named by a HANDLE. Its blocks and the
- * bookkeeping about them are kept by the kernel, which the program cannot
- * damage: a pointer that is handed to these functions is looked up, never
- * followed, so a wrong one is always an error code and never a crash.
+ * A heap is made with HeapCreate() and named by a HANDLE. The kernel keeps its
+ * limits, its pages and all blocks above 16 KiB, where the program cannot damage
+ * them. What describes smaller blocks lies between guard pages in the process;
+ * HEAPDEV_FRONTEND=0 leaves it to the kernel, too. A pointer that is handed to
+ * these functions is looked up, never followed, so a wrong one is always an error
+ * code and never a crash.
  *
  * Rules that hold for every function:
  *
@@ -30,6 +32,9 @@
  *
  * HEAPDEV_DEVICE
  *	path of the device instead of /dev/privheap
+ * HEAPDEV_FRONTEND
+ *	"0": every call on a block is a system call, and all that is known of blocks
+ *	is in the kernel
  * HEAPDEV_GFLAGS
  *	settings of debug heaps, which then all heaps are: words such as "hpa" or
  *	"htc,hfc"; see doc/win32.rst
@@ -341,9 +346,9 @@ HEAPDEV_API SIZE_T WINAPI HeapSize(HANDLE hHeap, DWORD dwFlags, LPCVOID lpMem);
  * HeapValidate() - check a block or a heap
  * @hHeap: the heap
  * @dwFlags: HEAP_NO_SERIALIZE
- * @lpMem: the block to check, or NULL for the heap. The bookkeeping is out of
- *	the program's reach, so what can be wrong with a heap is that the program
- *	unmapped its memory.
+ * @lpMem: the block to check, or NULL for the heap. What can be wrong with a heap
+ *	is that the program unmapped its memory, or wrote to what the library knows of
+ *	blocks up to 16 KiB; the rest is out of its reach.
  *
  * Never changes the last error.
  *

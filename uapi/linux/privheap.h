@@ -828,8 +828,9 @@ struct privheap_describe {
 };
 
 /*
- * PRIVHEAP_TAKE_S_NEAR: less than an eighth of one of the limits is left. What
- * the program keeps without need may soon be what others cannot have.
+ * PRIVHEAP_TAKE_S_NEAR: less than an eighth of one of the limits is left, or a soft
+ * limit is exceeded. What the program keeps without need may soon be what others
+ * cannot have.
  */
 #define PRIVHEAP_TAKE_S_NEAR		(1U << 0)
 
