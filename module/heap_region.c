@@ -35,6 +35,7 @@ int ph_heap_attach_locked(struct ph_heap *heap, struct ph_region *region,
 	unsigned long nr_pages = region->blocks.nr_pages;
 	int err;
 
+	lockdep_assert_held(&heap->lock);
 	if (!region->nr_vmas)	/* the program was quick to unmap it */
 		return -ENOMEM;
 	err = ph_block_region_add(&heap->store, &region->blocks, base, nr_pages,
@@ -88,6 +89,7 @@ struct ph_region *ph_heap_idle_region_locked(struct ph_heap *heap,
 	struct ph_region *region, *best = NULL;
 	unsigned long rest, least = nr_pages + 1;
 
+	lockdep_assert_held(&heap->lock);
 	list_for_each_entry(region, &heap->idle_regions, idle_node) {
 		rest = region->blocks.nr_pages - nr_pages;	/* wraps if too short */
 		if (rest < least) {
@@ -107,6 +109,7 @@ struct ph_region *ph_heap_idle_region_locked(struct ph_heap *heap,
  */
 void ph_heap_use_region_locked(struct ph_heap *heap, struct ph_region *region)
 {
+	lockdep_assert_held(&heap->lock);
 	if (list_empty(&region->idle_node))
 		return;
 	list_del_init(&region->idle_node);
@@ -123,6 +126,7 @@ void ph_heap_use_region_locked(struct ph_heap *heap, struct ph_region *region)
  */
 void ph_heap_detach_locked(struct ph_heap *heap, struct ph_region *region)
 {
+	lockdep_assert_held(&heap->lock);
 	ph_pagemap_end_locked(region);
 	ph_block_region_remove(&heap->store, &region->blocks);
 	if (heap->first == region)
@@ -167,6 +171,7 @@ void ph_heap_discard(struct ph_heap *heap, struct ph_region *region)
  */
 bool ph_heap_keep_region_locked(struct ph_heap *heap, struct ph_region *region)
 {
+	lockdep_assert_held(&heap->lock);
 	if (!ph_commit_count(region))
 		return false;
 	list_add(&region->idle_node, &heap->idle_regions);
@@ -186,6 +191,7 @@ struct ph_region *ph_heap_surplus_region_locked(struct ph_heap *heap)
 	struct ph_region *region = list_last_entry(&heap->idle_regions,
 						   struct ph_region, idle_node);
 
+	lockdep_assert_held(&heap->lock);
 	/* Once it is in no list nobody else can have its pages go. */
 	ph_commit_release(region);
 	ph_heap_detach_locked(heap, region);
