@@ -1,11 +1,14 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * The states of pages, for the files that change them; no other file of the
- * module includes this. The invariants are at the top of chunk.c.
+ * The states of pages, for the files below. heap.c has this from policy.h, and uses
+ * nothing of it; no other file of the module includes it. The invariants are at the
+ * top of chunk.c.
  *
+ *	policy*.c	how many become resident together
  *	commit.c	which pages are committed, and charged
  *	  idle.c	which stay so without a block
  *	fault.c		which become resident when one is touched
+ *	table.c		which have page tables, before they need them
  *	content.c	what resident pages hold: zero, copy, move
  *	pagemap.c	what of it the program can read
  *	  chunk.c	the states, chunk by chunk
@@ -103,8 +106,6 @@ struct privheap_page *ph_pagemap_entries(struct ph_region *region,
 void ph_pagemap_show_locked(struct ph_chunk *chunk, struct ph_part part);
 int ph_pagemap_reserve(struct ph_region *region, unsigned long first,
 		       unsigned long end);
-void ph_pagemap_trim(struct ph_region *region, unsigned long first,
-		     unsigned long end);
 
 /* The states of pages have changed: the caller holds the chunk's lock still. */
 static inline void ph_chunk_show_locked(struct ph_chunk *chunk,

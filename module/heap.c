@@ -694,15 +694,9 @@ static int ph_heap_reserve_id(struct ph_file *file, struct ph_heap *heap)
 /* What the regions that are gone have left behind. The first one is still there. */
 static void ph_heap_renew(struct ph_heap *heap)
 {
-	struct ph_region *first = heap->first;
-	struct ph_chunk *chunk;
-
 	heap->nr_ordinary = 1;
-	heap->next_pgoff = ph_region_end_pgoff(first);
-	chunk = xa_load(&first->chunks, 0);
-	/* madvise() may have taken the empty page tables. */
-	if (IS_ENABLED(CONFIG_PT_RECLAIM) && chunk)
-		chunk->has_tables = false;
+	heap->next_pgoff = ph_region_end_pgoff(heap->first);
+	ph_table_forget(heap->first);
 }
 
 /* A new heap, or a retired one where that makes no difference. */

@@ -830,6 +830,8 @@ void ph_pagemap_unmap(struct ph_region *region);
 void ph_pagemap_end_locked(struct ph_region *region);
 void ph_pagemap_mark(struct ph_region *region, unsigned long first,
 		     unsigned long nr);
+void ph_pagemap_trim(struct ph_region *region, unsigned long first,
+		     unsigned long end);
 
 /* Entries in a page of a page map. */
 #define PH_PAGEMAP_ENTRIES	(PAGE_SIZE / sizeof(struct privheap_page))
@@ -884,6 +886,7 @@ bool ph_table_reserve(unsigned int nr_pages);
 int ph_table_check(struct ph_region *region, unsigned long first,
 		   unsigned long end);
 int ph_table_make(struct ph_heap *heap, struct ph_region *spare);
+void ph_table_forget(struct ph_region *region);
 
 /* fault.c */
 long ph_fault_prefault(struct ph_region *region, unsigned long first,

@@ -124,6 +124,26 @@ static void ph_table_mark(struct ph_heap *heap, struct ph_region *spare,
 }
 
 /**
+ * ph_table_forget - there may be no page tables any more
+ * @region: of a retired heap, which nobody else uses; none of its pages is mapped
+ *
+ * The program may have called madvise(), and that takes tables which map nothing,
+ * on kernels that can.
+ *
+ * Context: May not sleep.
+ */
+void ph_table_forget(struct ph_region *region)
+{
+	struct ph_chunk *chunk;
+	unsigned long index;
+
+	if (!IS_ENABLED(CONFIG_PT_RECLAIM))
+		return;
+	ph_for_each_chunk(region, index, chunk, 0, region->blocks.nr_pages)
+		chunk->has_tables = false;
+}
+
+/**
  * ph_table_make - make the page tables that ph_table_check() has missed
  * @heap: the heap; the caller is its owner
  * @spare: a region of the call that is not in the heap's bookkeeping, or NULL

@@ -18,7 +18,6 @@
 #include <linux/tracepoint.h>
 
 #include "internal.h"
-#include "policy.h"
 #include "tally.h"
 
 TRACE_DEFINE_ENUM(PRIVHEAP_SCOPE_HEAP);
