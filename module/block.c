@@ -378,7 +378,6 @@ void ph_block_cancel_guarded(struct ph_block_store *store,
 /**
  * ph_block_free - free a block
  * @store: the heap's blocks
- * @region: the block's region
  * @block: from ph_block_find()
  *
  * Pages that hold no block any more are decommitted, but for one empty span a
@@ -386,8 +385,7 @@ void ph_block_cancel_guarded(struct ph_block_store *store,
  *
  * Context: May sleep if ops->decommit() does. Allocates nothing.
  */
-void ph_block_free(struct ph_block_store *store,
-		   struct ph_block_region *region, struct ph_block *block)
+void ph_block_free(struct ph_block_store *store, struct ph_block *block)
 {
 	struct ph_run *run = block->run;
 
@@ -421,7 +419,6 @@ static int ph_large_resize(struct ph_block_store *store, struct ph_run *run,
 /**
  * ph_block_resize - change the size of a block that stays where it is
  * @store: the heap's blocks
- * @region: the block's region
  * @block: from ph_block_find(); brought up to date
  * @bytes: its new size
  *
@@ -430,12 +427,10 @@ static int ph_large_resize(struct ph_block_store *store, struct ph_run *run,
  *
  * Context: May sleep.
  * Return: 0; -ENOSPC when the block would have to move, as a guarded one always
- * has; -EOVERFLOW for the size;
- * -ENOMEM for metadata; or what ops->commit() returned. After an error no block
- * has changed.
+ * has; -EOVERFLOW for the size; -ENOMEM for metadata; or what ops->commit()
+ * returned. After an error no block has changed.
  */
-int ph_block_resize(struct ph_block_store *store,
-		    struct ph_block_region *region, struct ph_block *block,
+int ph_block_resize(struct ph_block_store *store, struct ph_block *block,
 		    unsigned long bytes)
 {
 	struct ph_run *run = block->run;

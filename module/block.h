@@ -327,10 +327,8 @@ void ph_block_free_guarded(struct ph_block_store *store, struct ph_block *block,
 void ph_block_cancel_guarded(struct ph_block_store *store,
 			     struct ph_block *block);
 bool ph_block_evict(struct ph_block_store *store);
-void ph_block_free(struct ph_block_store *store,
-		   struct ph_block_region *region, struct ph_block *block);
-int ph_block_resize(struct ph_block_store *store,
-		    struct ph_block_region *region, struct ph_block *block,
+void ph_block_free(struct ph_block_store *store, struct ph_block *block);
+int ph_block_resize(struct ph_block_store *store, struct ph_block *block,
 		    unsigned long bytes);
 int ph_block_take(struct ph_block_store *store, unsigned long nr_pages,
 		  unsigned long *addr);

@@ -74,10 +74,10 @@ static void ph_heap_end_block_locked(struct ph_heap *heap,
 {
 	if (!region->blocks.dedicated) {
 		ph_heap_wipe_locked(heap, region, block->addr, block->capacity);
-		ph_block_free(&heap->store, &region->blocks, block);
+		ph_block_free(&heap->store, block);
 		return;
 	}
-	ph_block_free(&heap->store, &region->blocks, block);
+	ph_block_free(&heap->store, block);
 	if (ph_heap_keep_region_locked(heap, region)) {
 		ph_heap_wipe_locked(heap, region, block->addr, block->capacity);
 	} else {
@@ -185,20 +185,18 @@ static int ph_heap_resize_locked(struct ph_heap *heap, struct ph_region *region,
 			return err;
 		ph_heap_wipe_locked(heap, region, block->addr + arg->bytes,
 				    block->capacity - arg->bytes);
-		return ph_block_resize(&heap->store, &region->blocks, block,
-				       arg->bytes);
+		return ph_block_resize(&heap->store, block, arg->bytes);
 	}
 	if (ph_heap_dedicates(heap, arg->bytes) && !region->blocks.dedicated)
 		return -ENOSPC;
-	err = ph_block_resize(&heap->store, &region->blocks, block, arg->bytes);
+	err = ph_block_resize(&heap->store, block, arg->bytes);
 	if (err)
 		return err;
 	if (arg->flags & PRIVHEAP_REALLOC_F_ZERO)
 		ph_content_zero(region, block->addr + old, arg->bytes - old);
 	err = ph_answer(answer, block->addr);
 	if (unlikely(err))
-		WARN_ON_ONCE(ph_block_resize(&heap->store, &region->blocks,
-					     block, old));
+		WARN_ON_ONCE(ph_block_resize(&heap->store, block, old));
 	return err;
 }
 

@@ -43,7 +43,7 @@ static noinline __used void count_pair(unsigned long bytes)
 	for (i = 0; i < NR_ROUNDS; i++) {
 		ph_block_alloc(&store, bytes, PH_BLOCK_ALIGN, &addrs[i]);
 		ph_block_find(&region, addrs[i], &block);
-		ph_block_free(&store, &region, &block);
+		ph_block_free(&store, &block);
 	}
 }
 
@@ -71,7 +71,7 @@ static noinline __used void count_find_free(void)
 
 	for (i = 0; i < NR_ROUNDS; i++) {
 		ph_block_find(&region, addrs[i], &block);
-		ph_block_free(&store, &region, &block);
+		ph_block_free(&store, &block);
 	}
 }
 

@@ -401,8 +401,8 @@ static void resize_to_a_size_that_overflows(void)
 	for (i = small; i <= large; i++) {
 		ASSERT_EQ(ph_block_find(first_region(world), addr_of(world, i),
 					&block), 0);
-		ASSERT_EQ(ph_block_resize(&world->store, first_region(world),
-					  &block, ULONG_MAX), -EOVERFLOW);
+		ASSERT_EQ(ph_block_resize(&world->store, &block, ULONG_MAX),
+			  -EOVERFLOW);
 		ASSERT_EQ(world_resize(world, i, ULONG_MAX / 2), -ENOSPC);
 	}
 	finish(world);

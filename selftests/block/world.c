@@ -751,7 +751,7 @@ static void world_call_free(struct world *world, struct world_block *model,
 			    struct ph_block *block)
 {
 	if (!model->guarded || model->alloc_cookie % 4 == 0) {
-		ph_block_free(&world->store, &model->region->blocks, block);
+		ph_block_free(&world->store, block);
 		return;
 	}
 	model->free_cookie = ++world->next_cookie;
@@ -794,8 +794,7 @@ int world_resize(struct world *world, unsigned int i, unsigned long bytes)
 	if (bytes < model->bytes)
 		model->bytes = bytes;
 	world_own(world, i);
-	err = ph_block_resize(&world->store, &model->region->blocks, &block,
-			      bytes);
+	err = ph_block_resize(&world->store, &block, bytes);
 	world_check_errno(world, err, before);
 	if (model->guarded)
 		ASSERT_EQ(err, -ENOSPC);

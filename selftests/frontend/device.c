@@ -333,7 +333,7 @@ static int call_free(struct heap *heap, uint64_t addr)
 
 	if (err)
 		return err;
-	ph_block_free(&heap->store, &region->blocks, &block);
+	ph_block_free(&heap->store, &block);
 	if (region->blocks.dedicated)
 		region_destroy(region);
 	return 0;
@@ -361,7 +361,7 @@ static int call_realloc(struct heap *heap, struct privheap_realloc *arg)
 		return err;
 	old_bytes = block.bytes;
 	err = arg->bytes > 1UL << 30 ? -EOVERFLOW :
-	      ph_block_resize(&heap->store, &region->blocks, &block, arg->bytes);
+	      ph_block_resize(&heap->store, &block, arg->bytes);
 	if (err == -ENOSPC && !(arg->flags & PRIVHEAP_REALLOC_F_IN_PLACE))
 		err = move_block(heap, &block, arg->bytes, &addr);
 	if (err)
