@@ -319,8 +319,6 @@ int ph_block_alloc_guarded(struct ph_block_store *store,
 			   unsigned long *addr);
 int ph_block_find(struct ph_block_region *region, unsigned long addr,
 		  struct ph_block *block);
-void ph_block_describe(struct ph_block_region *region, unsigned long addr,
-		       struct ph_block_description *description);
 bool ph_block_is_guarded(const struct ph_block *block);
 void ph_block_free_guarded(struct ph_block_store *store, struct ph_block *block,
 			   u64 cookie);
@@ -338,6 +336,9 @@ int ph_block_drop(struct ph_block_store *store,
 		  struct ph_block_region *region, unsigned long addr,
 		  unsigned long nr_pages);
 void ph_block_trim(struct ph_block_store *store);
+
+void ph_block_describe(struct ph_block_region *region, unsigned long addr,
+		       struct ph_block_description *description);
 void ph_block_run_at(struct ph_block_region *region, unsigned long addr,
 		     struct ph_block_run *found);
 bool ph_block_page_is_free(struct ph_block_region *region, unsigned long addr);

@@ -3,10 +3,11 @@
  * What the files of the bookkeeping share; no other file of the module includes
  * this. The vocabulary and the invariant are in block.h.
  *
- *	block.c		blocks: what block.h promises
- *	  span.c	size classes, spans and their slots
- *	  guard.c	guarded blocks, and those in quarantine
- *	    run.c	the page map, runs, and the bins of free ones
+ *	block.c			blocks: what block.h promises
+ *	block_describe.c	what there is at an address, a block or not
+ *	  span.c		size classes, spans and their slots
+ *	  guard.c		guarded blocks, and those in quarantine
+ *	    run.c		the page map, runs, and the bins of free ones
  *
  * A file calls those below it only. What nearly every call does is inline here:
  * to look a page up, and to take, find and free a slot.

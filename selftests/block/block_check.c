@@ -6,6 +6,7 @@
 #include "../../module/run.c"
 #include "../../module/guard.c"
 #include "../../module/span.c"
+#include "../../module/block_describe.c"
 #include "../../module/block.c"
 
 #include "block_check.h"

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * Stands in for the kernel's headers where module/block.c, span.c and run.c are
- * built in user space: the few names that they use, with their meaning in the
+ * Stands in for the kernel's headers where module/block*.c, span.c, guard.c and run.c
+ * are built in user space: the few names that they use, with their meaning in the
  * kernel. Memory is counted, and can be made to fail; see struct shim.
  *
  * The page size is chosen at build time with -DPAGE_SHIFT=n.
