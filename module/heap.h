@@ -3,7 +3,8 @@
  * What the files that make up a heap share; no other file of the module includes
  * this.
  *
- *	heap.c		from create to destroy, and the calls on the heap as a whole
+ *	heap.c		from create to destroy
+ *	heap_whole.c	the calls on the heap as a whole
  *	heap_block.c	the calls on blocks
  *	heap_guard.c	the calls on guarded blocks
  *	  heap_region.c	which regions there are, and how a heap gets more
@@ -16,6 +17,14 @@
 static inline bool ph_heap_growable(struct ph_heap *heap)
 {
 	return !heap->max_pages;
+}
+
+/* A bound of idle bytes, in pages. What is freed in a guarded heap is out of reach. */
+static inline unsigned long ph_heap_idle_pages(struct ph_heap *heap, u64 bytes)
+{
+	if (heap->flags & PRIVHEAP_CREATE_F_GUARD)
+		return 0;
+	return (bytes >> PAGE_SHIFT) + !!offset_in_page(bytes);
 }
 
 /* Does a block of this size get a region of its own? */

@@ -679,12 +679,6 @@ void ph_heap_release(struct ph_heap *heap);
 void ph_heap_region_unmapped(struct ph_heap *heap, struct ph_region *region);
 void ph_heap_pagemap_unmapped_locked(struct ph_heap *heap,
 				     struct ph_region *region);
-int ph_heap_stat(struct ph_heap *heap, struct privheap_stat *stat);
-int ph_heap_compact(struct ph_heap *heap, struct privheap_compact *arg);
-int ph_heap_reset(struct ph_heap *heap, struct privheap_reset *arg);
-int ph_heap_policy(struct ph_heap *heap, const struct privheap_policy *arg,
-		   unsigned int set);
-int ph_heap_inject(struct ph_heap *heap, const struct privheap_inject *arg);
 
 /**
  * ph_heap_put - drop a reference to a heap
@@ -767,6 +761,14 @@ static inline struct ph_region *ph_heap_find_region(struct ph_heap *heap,
 		return first;
 	return mtree_load(&heap->others, addr);
 }
+
+/* heap_whole.c */
+int ph_heap_stat(struct ph_heap *heap, struct privheap_stat *stat);
+int ph_heap_compact(struct ph_heap *heap, struct privheap_compact *arg);
+int ph_heap_reset(struct ph_heap *heap, struct privheap_reset *arg);
+int ph_heap_policy(struct ph_heap *heap, const struct privheap_policy *arg,
+		   unsigned int set);
+int ph_heap_inject(struct ph_heap *heap, const struct privheap_inject *arg);
 
 /* heap_block.c */
 int ph_heap_alloc(struct ph_heap *heap, const struct privheap_alloc *arg,
