@@ -173,14 +173,14 @@ static int ph_commit_charge(struct ph_region *region, unsigned long first,
 	struct ph_heap *heap = region->heap;
 	int err;
 
-	*missing = end - first - ph_count_committed(region, first, end);
-	if (!*missing)
-		return 0;
-	err = ph_limit_charge(heap, *missing);
-	if (err != -EDQUOT || !ph_idle_give_way(heap, heap->charge.refused, *missing))
-		return err;
-	*missing = end - first - ph_count_committed(region, first, end);
-	return ph_limit_charge(heap, *missing);
+	do {
+		*missing = end - first - ph_count_committed(region, first, end);
+		if (!*missing)
+			return 0;
+		err = ph_limit_charge(heap, *missing);
+	} while (err == -EDQUOT &&
+		 ph_idle_give_way(heap, heap->charge.refused, *missing));
+	return err;
 }
 
 /*

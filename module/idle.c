@@ -316,6 +316,9 @@ next:
  * @node: other heaps below it are trimmed too, as far as no call is busy in them
  * @nr: how many pages it was
  *
+ * Another node may refuse next, and what was idle in the range of the commit has to
+ * be charged for it now. So the caller tries again for as long as this helps.
+ *
  * Context: May sleep. Caller holds ph_heap.lock.
  * Return: true if any went.
  */
@@ -327,6 +330,28 @@ bool ph_idle_give_way(struct ph_heap *heap, struct ph_limit *node,
 	if (node != &heap->limit && nr_gone < nr)
 		nr_gone += ph_idle_trim_others(node, heap, nr - nr_gone);
 	return nr_gone;
+}
+
+/**
+ * ph_idle_charge_above - charge what a heap costs the kernel, at the cost of idle pages
+ * @heap: the heap
+ * @nr_pages: how many pages it counts as
+ *
+ * Context: May sleep. Caller holds ph_heap.lock.
+ * Return: as ph_limit_charge_above(). What was charged is settled.
+ */
+int ph_idle_charge_above(struct ph_heap *heap, unsigned long nr_pages)
+{
+	int err;
+
+	do {
+		heap->charge.crossed = 0;	/* by a charge that was refused */
+		err = ph_limit_charge_above(heap, nr_pages);
+	} while (err == -EDQUOT &&
+		 ph_idle_give_way(heap, heap->charge.refused, nr_pages));
+	if (!err)
+		ph_limit_settle(heap);
+	return err;
 }
 
 static void ph_idle_work_do(struct work_struct *work)

@@ -880,6 +880,7 @@ void ph_commit_exit(struct ph_region *region);
 
 /* idle.c */
 unsigned long ph_idle_trim(struct ph_heap *heap);
+int ph_idle_charge_above(struct ph_heap *heap, unsigned long nr_pages);
 int ph_idle_init(void);
 void ph_idle_exit(void);
 

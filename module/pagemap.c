@@ -169,20 +169,6 @@ void ph_pagemap_mark(struct ph_region *region, unsigned long first,
 	}
 }
 
-/* Charges a leaf. Idle pages go before a limit refuses. */
-static int ph_pagemap_charge(struct ph_heap *heap)
-{
-	int err;
-
-	heap->charge.crossed = 0;	/* by a charge that was refused */
-	err = ph_limit_charge_above(heap, 1);
-	if (err == -EDQUOT && ph_idle_give_way(heap, heap->charge.refused, 1))
-		err = ph_limit_charge_above(heap, 1);
-	if (!err)
-		ph_limit_settle(heap);
-	return err;
-}
-
 /* Has the pages of a leaf write down what they are; or, with NULL, no more. */
 static void ph_pagemap_attach_leaf(struct ph_region *region, unsigned long index,
 				   struct privheap_page *leaf)
@@ -272,7 +258,7 @@ int ph_pagemap_reserve(struct ph_region *region, unsigned long first,
 	for (; index < hi; index++) {
 		if (xa_load(&map->leaves, index))
 			continue;
-		err = ph_pagemap_charge(heap);
+		err = ph_idle_charge_above(heap, 1);
 		if (err)
 			return err;
 		err = ph_pagemap_add_leaf(map, index);

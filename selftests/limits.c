@@ -275,6 +275,78 @@ TEST_F(limits, idle_pages_make_room_without_a_failure)
 	EXPECT_EQ(0, heap_destroy(&heap));
 }
 
+/*
+ * A heap that is at its limit, with a part of its pages idle, and a process that is at
+ * its own, with idle pages in another heap. The idle pages of the heap lie in front of
+ * what it commits next, or where that will be.
+ */
+static void fill_with_idle(struct __test_metadata *_metadata, int fd, bool in_front,
+			   struct heap *heap, struct heap *other)
+{
+	struct privheap_limit limit;
+	char *block, *used;
+
+	ASSERT_EQ(0, heap_create(other, fd, .max_bytes = 4 * MIB,
+				 .idle_bytes = 2 * MIB));
+	ASSERT_EQ(0, block_alloc(other, 2 * MIB, &block));
+	memset(block, 1, 2 * MIB);
+	ASSERT_EQ(0, block_free(other, block));
+	ASSERT_EQ(0, heap_create(heap, fd, .max_bytes = 16 * MIB,
+				 .limit_bytes = 4 * MIB, .idle_bytes = MIB));
+	if (!in_front) {
+		ASSERT_EQ(0, block_alloc(heap, 3 * MIB, &used));
+	}
+	ASSERT_EQ(0, block_alloc(heap, MIB / 2, &block));
+	memset(block, 1, MIB / 2);
+	if (in_front) {
+		ASSERT_EQ(0, block_alloc(heap, 3 * MIB, &used));
+	}
+	ASSERT_EQ(0, block_free(heap, block));
+	ASSERT_EQ(0, process_limit(fd, &limit));
+	ASSERT_EQ(0, process_limit(fd, &limit, .flags = HARD,
+				   .hard_bytes = limit.out_usage_bytes));
+}
+
+static void expect_room_made(struct __test_metadata *_metadata, int fd,
+			     const struct heap *heap, const struct heap *other)
+{
+	struct privheap_limit limit;
+	struct privheap_stat stat;
+	char *block;
+
+	ASSERT_EQ(0, block_alloc(heap, MIB - BLOCK_BYTES, &block));
+	memset(block, 1, MIB - BLOCK_BYTES);
+	ASSERT_EQ(0, heap_stat(heap, &stat));
+	EXPECT_EQ(0, stat.out_idle_bytes);
+	/* The page that is kept for life may be no block's. */
+	EXPECT_LE(4 * MIB - BLOCK_BYTES, stat.out_committed_bytes);
+	EXPECT_GE(4 * MIB - BLOCK_BYTES + page_bytes(), stat.out_committed_bytes);
+	EXPECT_EQ(0, stat.out_nr_limit_failures);
+	ASSERT_EQ(0, heap_stat(other, &stat));
+	EXPECT_EQ(0, stat.out_idle_bytes);
+	ASSERT_EQ(0, process_limit(fd, &limit));
+	EXPECT_EQ(0, limit.out_nr_failures);
+	EXPECT_GE(limit.out_hard_bytes, limit.out_usage_bytes);
+}
+
+/* The heap's limit refuses, and when there is room below that the one of the process. */
+TEST_F(limits, idle_pages_of_others_go_after_own_ones)
+{
+	struct heap heap, other;
+
+	fill_with_idle(_metadata, self->fd, true, &heap, &other);
+	expect_room_made(_metadata, self->fd, &heap, &other);
+}
+
+/* Idle pages that go and are committed again make no room. */
+TEST_F(limits, idle_pages_in_the_range_make_no_room)
+{
+	struct heap heap, other;
+
+	fill_with_idle(_metadata, self->fd, false, &heap, &other);
+	expect_room_made(_metadata, self->fd, &heap, &other);
+}
+
 /* The page that each heap counts as has no other charge beside it here. */
 TEST_F(limits, soft_limit_is_crossed_by_a_heap_itself)
 {
