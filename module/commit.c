@@ -211,7 +211,9 @@ static int ph_commit_prepare(struct ph_region *region, unsigned long first,
 		err = ph_populate(region, first, end);
 	if (err) {
 		ph_depopulate(region, first, end);
-		ph_pool_drain(region->heap->pool);
+		/* Nothing was taken from it before there are tables. */
+		if (err != -EAGAIN)
+			ph_pool_drain(region->heap->pool);
 		ph_limit_uncharge(region->heap, *missing);
 	}
 	return err;

@@ -408,7 +408,8 @@ struct ph_waves {
  * @waves: (@lock)
  * @next_pgoff: where the next region starts in @filp (@grow_lock)
  * @tables_base: of the region in which page tables are missing, and
- * @tables_index: of the chunk that they are missing for (@lock)
+ * @tables_first: the first chunk that they are missing for, and
+ * @tables_end: behind the last one (@lock)
  * @inject: (@lock)
  * @tally: what the chunks' counters do not hold any more, once there is any; see
  *	tally.h (atomic; constant once set)
@@ -453,7 +454,8 @@ struct ph_heap {
 	struct ph_waves waves;
 	atomic_long_t nr_resident;
 	unsigned long tables_base;
-	unsigned long tables_index;
+	unsigned long tables_first;
+	unsigned long tables_end;
 	struct ph_charge charge;
 	struct ph_limit limit;
 	struct ph_block_store store;

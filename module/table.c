@@ -16,6 +16,7 @@
  */
 #include <linux/mm.h>
 #include <linux/sched/mm.h>
+#include <linux/sched/signal.h>
 
 #include "chunk.h"
 
@@ -37,6 +38,7 @@ int ph_table_check(struct ph_region *region, unsigned long first,
 	struct ph_heap *heap = region->heap;
 	struct ph_chunk *chunk;
 	unsigned long index;
+	int err = 0;
 
 	lockdep_assert_held(&heap->lock);
 	/* Tables would be in the way of huge pages, and these in that of tables. */
@@ -48,11 +50,13 @@ int ph_table_check(struct ph_region *region, unsigned long first,
 	ph_for_each_chunk(region, index, chunk, first, end) {
 		if (chunk->has_tables)
 			continue;
+		if (!err)
+			heap->tables_first = index;
+		heap->tables_end = index + 1;
 		heap->tables_base = region->blocks.base;
-		heap->tables_index = index;
-		return -EAGAIN;
+		err = -EAGAIN;
 	}
-	return 0;
+	return err;
 }
 
 /**
@@ -98,7 +102,7 @@ static int ph_table_fill(struct ph_heap *heap, unsigned long addr)
 		return -EINTR;
 	vma = vma_lookup(mm, addr);
 	if (vma && vma->vm_file == heap->filp) {
-		end = min(vma->vm_end, addr + (PH_CHUNK_PAGES << PAGE_SHIFT));
+		end = min(vma->vm_end, addr + PH_CHUNK_BYTES);
 		noreclaim = memalloc_noreclaim_save();
 		err = apply_to_page_range(mm, addr, end - addr, NULL, NULL);
 		memalloc_noreclaim_restore(noreclaim);
@@ -121,6 +125,21 @@ static void ph_table_mark(struct ph_heap *heap, struct ph_region *spare,
 	if (chunk)
 		chunk->has_tables = true;
 	mutex_unlock(&heap->lock);
+}
+
+static int ph_table_make_chunk(struct ph_heap *heap, struct ph_region *spare,
+			       unsigned long base, unsigned long index)
+{
+	int err;
+
+	if (fatal_signal_pending(current))
+		return -EINTR;
+	if (!ph_table_reserve(PH_TABLES_PER_CHUNK))
+		return -ENOMEM;
+	err = ph_table_fill(heap, base + index * PH_CHUNK_BYTES);
+	if (!err)
+		ph_table_mark(heap, spare, base, index);
+	return err;
 }
 
 /**
@@ -152,25 +171,26 @@ void ph_table_forget(struct ph_region *region)
  * caller will come again. Tables are charged to the program.
  *
  * Context: May sleep; takes mmap_lock.
- * Return: 0, -ENOMEM when there is no room, -EINTR.
+ * Return: 0, -ENOMEM when there is no room, -EINTR. What was made before an error
+ * stays.
  */
 int ph_table_make(struct ph_heap *heap, struct ph_region *spare)
 {
 	struct mem_cgroup *outer = NULL;
-	unsigned long base, index;
-	int err = -ENOMEM;
+	unsigned long base, index, end;
+	int err = 0;
 
 	mutex_lock(&heap->lock);
 	base = heap->tables_base;
-	index = heap->tables_index;
+	index = heap->tables_first;
+	end = heap->tables_end;
 	mutex_unlock(&heap->lock);
 	if (heap->cgroup)
 		outer = ph_cgroup_activate(NULL);
-	if (ph_table_reserve(PH_TABLES_PER_CHUNK))
-		err = ph_table_fill(heap, base +
-				    index * (PH_CHUNK_PAGES << PAGE_SHIFT));
+	for (; !err && index < end; index++) {
+		err = ph_table_make_chunk(heap, spare, base, index);
+		cond_resched();
+	}
 	ph_cgroup_leave(heap->cgroup, outer);
-	if (!err)
-		ph_table_mark(heap, spare, base, index);
 	return err;
 }

@@ -130,6 +130,26 @@ TEST_F(recycle, destroyed_heap_leaves_pages)
 	EXPECT_LE(NR_PAGES - 4, frames_shared(after, before));
 }
 
+/* A commit that has to wait for page tables leaves them what is there for it. */
+TEST_F(recycle, backed_commit_takes_pages)
+{
+	uint64_t before[NR_PAGES], after[NR_PAGES];
+	struct heap other;
+	char *block;
+
+	ASSERT_EQ(0, heap_create(&other, self->fd, .max_bytes = 8 * MIB,
+				 .flags = PRIVHEAP_CREATE_F_BACKED));
+	ASSERT_EQ(0, block_alloc(&self->heap, self->bytes, &block));
+	memset(block, 1, self->bytes);
+	frames_at(self, block, before);
+	ASSERT_EQ(0, block_free(&self->heap, block));
+	ASSERT_EQ(0, block_alloc(&other, 6 * MIB, &block));
+	memset(block, 2, 6 * MIB);
+	/* The first page of a heap has memory from the start. */
+	frames_at(self, block + self->page, after);
+	EXPECT_EQ(NR_PAGES, frames_shared(after, before));
+}
+
 /* Somebody still reads from these: they are not given to others. */
 TEST_F(recycle, pinned_pages_stay)
 {

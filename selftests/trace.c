@@ -387,6 +387,27 @@ TEST_F(trace, commit_and_decommit_tell_pages)
 	EXPECT_EQ(64 * KIB / self->page - 1, field(line, "nr_changed"));
 }
 
+/* Page tables that are missing are made for all of it, and then it is tried again. */
+TEST_F(trace, backed_commit_is_tried_twice)
+{
+	const size_t bytes = 64 * MIB;
+	const char *line;
+	char *block;
+	int i;
+
+	make_heap(.max_bytes = 128 * MIB, .flags = PRIVHEAP_CREATE_F_BACKED);
+	ASSERT_EQ(0, block_alloc(&self->heap, bytes, &block));
+	ASSERT_EQ(0, block_free(&self->heap, block));
+	ASSERT_EQ(0, block_alloc(&self->heap, bytes, &block));
+	read_trace(_metadata, self);
+	EXPECT_EQ(3, count_events(self->text, "privheap_page_commit"));
+	for (i = 0; i < 3; i++) {
+		line = event(self, "privheap_page_commit", i);
+		EXPECT_EQ(bytes / self->page, field(line, "nr_pages"));
+		EXPECT_EQ(i ? 0 : -EAGAIN, (int)field(line, "error"));
+	}
+}
+
 TEST_F(trace, limit_hit_tells_scope_and_commit_its_error)
 {
 	const char *line;
