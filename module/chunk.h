@@ -104,8 +104,10 @@ static inline bool ph_chunk_is_blank_locked(const struct ph_chunk *chunk)
 struct privheap_page *ph_pagemap_entries(struct ph_region *region,
 					 unsigned long index);
 void ph_pagemap_show_locked(struct ph_chunk *chunk, struct ph_part part);
-int ph_pagemap_reserve(struct ph_region *region, unsigned long first,
-		       unsigned long end);
+unsigned long ph_pagemap_missing(struct ph_region *region, unsigned long first,
+				 unsigned long end);
+int ph_pagemap_fill(struct ph_region *region, unsigned long first,
+		    unsigned long end);
 
 /* The states of pages have changed: the caller holds the chunk's lock still. */
 static inline void ph_chunk_show_locked(struct ph_chunk *chunk,

@@ -166,20 +166,24 @@ unsigned long ph_decommit_range(struct ph_region *region, unsigned long first,
 	return gone.nr_committed;
 }
 
-/* Charges what is not committed yet. Idle pages go before a limit refuses. */
+/*
+ * Charges what is not committed yet, with what of a page map is to show it. Idle pages
+ * go before a limit refuses.
+ */
 static int ph_commit_charge(struct ph_region *region, unsigned long first,
 			    unsigned long end, unsigned long *missing)
 {
 	struct ph_heap *heap = region->heap;
+	unsigned long nr_leaves = 0;
 	int err;
 
+	if (unlikely(region->blocks.marked))
+		nr_leaves = ph_pagemap_missing(region, first, end);
 	do {
 		*missing = end - first - ph_count_committed(region, first, end);
-		if (!*missing)
-			return 0;
-		err = ph_limit_charge(heap, *missing);
-	} while (err == -EDQUOT &&
-		 ph_idle_give_way(heap, heap->charge.refused, *missing));
+		err = ph_limit_charge(heap, *missing, nr_leaves);
+	} while (err == -EDQUOT && ph_idle_give_way(heap, heap->charge.refused,
+						    *missing + nr_leaves));
 	return err;
 }
 
@@ -193,16 +197,15 @@ static int ph_commit_prepare(struct ph_region *region, unsigned long first,
 {
 	int err;
 
-	if (unlikely(region->blocks.marked)) {
-		*missing = end - first;		/* at most */
-		err = ph_pagemap_reserve(region, first, end);
-		if (err)
-			return err;
-	}
 	err = ph_commit_charge(region, first, end, missing);
-	if (err || !*missing)
+	if (err)
 		return err;
-	err = ph_chunk_create_range(region, first, end);
+	if (unlikely(region->blocks.marked))
+		err = ph_pagemap_fill(region, first, end);
+	if (!err && !*missing)
+		return 0;
+	if (!err)
+		err = ph_chunk_create_range(region, first, end);
 	if (!err && backed)
 		err = ph_table_check(region, first, end);
 	if (!err && !again)
@@ -244,7 +247,7 @@ int ph_commit_pages(struct ph_region *region, unsigned long first,
 	lockdep_assert_held(&heap->lock);
 	err = ph_commit_prepare(region, first, end, &missing, backed, false);
 	if (err == -ENOMEM && !heap->inject.failing &&
-	    ph_idle_give_way(heap, heap->limit.parent, missing))
+	    ph_idle_give_way(heap, heap->limit.parent, max(missing, 1UL)))
 		err = ph_commit_prepare(region, first, end, &missing, backed, true);
 	if (err || missing)
 		trace_privheap_page_commit(region, first, nr, missing, backed,
@@ -263,9 +266,9 @@ int ph_commit_pages(struct ph_region *region, unsigned long first,
 		mutex_unlock(&chunk->lock);
 		cond_resched();
 	}
-	ph_limit_settle(heap);
 	ph_idle_missed(heap, missing);
 out_use:
+	ph_limit_settle(heap);
 	ph_idle_use(region, first, end);
 	return 0;
 }

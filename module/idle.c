@@ -338,15 +338,14 @@ bool ph_idle_give_way(struct ph_heap *heap, struct ph_limit *node,
  * @nr_pages: how many pages it counts as
  *
  * Context: May sleep. Caller holds ph_heap.lock.
- * Return: as ph_limit_charge_above(). What was charged is settled.
+ * Return: as ph_limit_charge(). What was charged is settled.
  */
 int ph_idle_charge_above(struct ph_heap *heap, unsigned long nr_pages)
 {
 	int err;
 
 	do {
-		heap->charge.crossed = 0;	/* by a charge that was refused */
-		err = ph_limit_charge_above(heap, nr_pages);
+		err = ph_limit_charge(heap, 0, nr_pages);
 	} while (err == -EDQUOT &&
 		 ph_idle_give_way(heap, heap->charge.refused, nr_pages));
 	if (!err)

@@ -258,6 +258,8 @@ void ph_limit_uncharge_above(struct ph_heap *heap, unsigned long nr_pages)
  * ph_limit_charge - charge pages to a heap and all nodes above it
  * @heap: the heap; its charge.grace says whether the grace may be used
  * @nr_pages: how many
+ * @nr_above: how many more to the nodes above alone, for what the heap costs the
+ *	kernel; see ph_limit_uncharge_above()
  *
  * The caller tells with ph_limit_settle() when the pages are committed, or takes
  * the charge back.
@@ -265,21 +267,24 @@ void ph_limit_uncharge_above(struct ph_heap *heap, unsigned long nr_pages)
  * Context: May sleep. Caller holds ph_heap.lock.
  * Return: 0, or -EDQUOT when a node refused; then none is charged.
  */
-int ph_limit_charge(struct ph_heap *heap, unsigned long nr_pages)
+int ph_limit_charge(struct ph_heap *heap, unsigned long nr_pages,
+		    unsigned long nr_above)
 {
 	struct ph_charge *charge = &heap->charge;
 	int err;
 
 	lockdep_assert_held(&heap->lock);
-	charge->crossed = 0;
-	if (!ph_limit_charge_node(&heap->limit, nr_pages,
-				  charge->grace ? PH_BOUND_HARD :
-						  PH_BOUND_ORDINARY,
-				  &charge->crossed)) {
+	charge->crossed = 0;	/* by a charge that was refused */
+	if (!nr_pages && !nr_above)
+		return 0;
+	if (nr_pages && !ph_limit_charge_node(&heap->limit, nr_pages,
+					      charge->grace ? PH_BOUND_HARD :
+							      PH_BOUND_ORDINARY,
+					      &charge->crossed)) {
 		charge->refused = &heap->limit;
 		return -EDQUOT;
 	}
-	err = ph_limit_charge_above(heap, nr_pages);
+	err = ph_limit_charge_above(heap, nr_pages + nr_above);
 	if (err)
 		atomic_long_sub(nr_pages, &heap->limit.usage_pages);
 	return err;

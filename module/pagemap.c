@@ -236,41 +236,60 @@ static void ph_pagemap_span(struct ph_region *region, unsigned long first,
 }
 
 /**
- * ph_pagemap_reserve - make leaves for pages that are about to be committed
+ * ph_pagemap_missing - count the leaves that pages need and that there are not
  * @region: with a page map
  * @first: first page
  * @end: the page behind the last one
  *
  * Context: May sleep. Caller holds ph_heap.lock.
- * Return: 0; -EDQUOT on a limit; -ENOMEM; -EINTR when the task is being killed. Some
- * leaves may have been made then, see ph_pagemap_trim().
+ * Return: how many there are to be charged before ph_pagemap_fill().
  */
-int ph_pagemap_reserve(struct ph_region *region, unsigned long first,
-		       unsigned long end)
+unsigned long ph_pagemap_missing(struct ph_region *region, unsigned long first,
+				 unsigned long end)
 {
-	struct ph_pagemap *map = region->map;
-	struct ph_heap *heap = region->heap;
-	unsigned long index, hi;
-	int err;
+	unsigned long index, lo, hi, nr = 0;
+	void *leaf;
 
-	lockdep_assert_held(&heap->lock);
-	ph_pagemap_span(region, first, end, &index, &hi);
-	for (; index < hi; index++) {
-		if (xa_load(&map->leaves, index))
-			continue;
-		err = ph_idle_charge_above(heap, 1);
-		if (err)
-			return err;
-		err = ph_pagemap_add_leaf(map, index);
-		if (err) {
-			ph_limit_uncharge_above(heap, 1);
-			return err;
-		}
-		if (fatal_signal_pending(current))
-			return -EINTR;
+	lockdep_assert_held(&region->heap->lock);
+	ph_pagemap_span(region, first, end, &lo, &hi);
+	xa_for_each_range(&region->map->leaves, index, leaf, lo, hi - 1) {
+		nr++;
 		cond_resched();
 	}
-	return 0;
+	return hi - lo - nr;
+}
+
+/**
+ * ph_pagemap_fill - make leaves for pages that are about to be committed
+ * @region: with a page map
+ * @first: first page
+ * @end: the page behind the last one
+ *
+ * Context: May sleep. Caller holds ph_heap.lock.
+ * Return: 0; -ENOMEM; -EINTR when the task is being killed. Some leaves may have been
+ * made then, see ph_pagemap_trim(); for the others the charge is taken back.
+ */
+int ph_pagemap_fill(struct ph_region *region, unsigned long first,
+		    unsigned long end)
+{
+	struct ph_pagemap *map = region->map;
+	unsigned long index, hi;
+	int err = 0;
+
+	lockdep_assert_held(&region->heap->lock);
+	ph_pagemap_span(region, first, end, &index, &hi);
+	for (; !err && index < hi; index++) {
+		if (xa_load(&map->leaves, index))
+			continue;
+		err = ph_pagemap_add_leaf(map, index);
+		if (!err && fatal_signal_pending(current))
+			err = -EINTR;
+		cond_resched();
+	}
+	if (err)
+		ph_limit_uncharge_above(region->heap,
+					ph_pagemap_missing(region, first, end));
+	return err;
 }
 
 /**
@@ -457,11 +476,22 @@ static int ph_pagemap_map(struct ph_region *region)
 	return addr < 0 ? addr : 0;
 }
 
+/* Charges leaves for a chunk that there is, and makes them. */
+static int ph_pagemap_reserve(struct ph_region *region, unsigned long index)
+{
+	unsigned long first = index * PH_CHUNK_PAGES;
+	unsigned long end = min(first + PH_CHUNK_PAGES, region->blocks.nr_pages);
+
+	return ph_idle_charge_above(region->heap,
+				    ph_pagemap_missing(region, first, end)) ?:
+	       ph_pagemap_fill(region, first, end);
+}
+
 /* Begins to show what the pages of a region are, unless that is so already. */
 static int ph_pagemap_begin_locked(struct ph_region *region)
 {
-	unsigned long index, nr_pages = region->blocks.nr_pages;
 	struct ph_chunk *chunk;
+	unsigned long index;
 	int err = 0;
 
 	/* The program was quick to unmap it, or did not let an earlier one go. */
@@ -471,9 +501,7 @@ static int ph_pagemap_begin_locked(struct ph_region *region)
 		return 0;
 	region->blocks.marked = true;
 	xa_for_each(&region->chunks, index, chunk) {
-		err = ph_pagemap_reserve(region, index * PH_CHUNK_PAGES,
-					 min((index + 1) * PH_CHUNK_PAGES,
-					     nr_pages));
+		err = ph_pagemap_reserve(region, index);
 		if (err)
 			break;
 	}

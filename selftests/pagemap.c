@@ -704,6 +704,80 @@ TEST_F(pagemap, limit_refuses_a_commit)
 	EXPECT_EQ(usage + 64 * KIB + self->page, process_usage(self->fd));
 }
 
+/* What the limit of the heap refuses costs nobody anything before that. */
+TEST_F(pagemap, own_limit_refuses_a_commit)
+{
+	struct privheap_limit before, after;
+	struct heap heap, other;
+	struct privheap_stat stat;
+	char *block;
+
+	ASSERT_EQ(0, heap_create(&other, self->fd, .max_bytes = 4 * MIB,
+				 .idle_bytes = MIB));
+	ASSERT_EQ(0, block_alloc(&other, MIB, &block));
+	memset(block, 1, MIB);
+	ASSERT_EQ(0, block_free(&other, block));
+	ASSERT_EQ(0, heap_stat(&other, &stat));
+	ASSERT_EQ(0, heap_create(&heap, self->fd, .max_bytes = 1UL << 36,
+				 .limit_bytes = MIB));
+	ASSERT_EQ(0, heap_pagemap(&heap, NULL, &self->map));
+	ASSERT_EQ(0, process_limit(self->fd, &before,
+				   .flags = PRIVHEAP_LIMIT_F_HARD |
+					    PRIVHEAP_LIMIT_F_SOFT,
+				   .hard_bytes = process_usage(self->fd) + 8 * MIB,
+				   .soft_bytes = process_usage(self->fd) + MIB));
+	EXPECT_EQ(-EDQUOT, block_alloc(&heap, 1UL << 35, &block));
+	ASSERT_EQ(0, process_limit(self->fd, &after));
+	EXPECT_EQ(before.out_usage_bytes, after.out_usage_bytes);
+	EXPECT_EQ(before.out_peak_bytes, after.out_peak_bytes);
+	EXPECT_EQ(0, after.out_nr_soft_hits);
+	EXPECT_EQ(0, after.out_nr_failures);
+	ASSERT_EQ(0, heap_limit(&heap, &after));
+	EXPECT_EQ(1, after.out_nr_failures);
+	EXPECT_HEAP_STAT(&stat, &other);
+	ASSERT_EQ(0, heap_destroy(&heap));
+}
+
+/*
+ * The limit has no room for the map of what is committed. The idle pages that make
+ * some lie in the range, and count again then.
+ */
+TEST_F(pagemap, idle_pages_go_for_the_map)
+{
+	unsigned long long usage;
+	struct privheap_limit limit;
+	struct heap heap, other;
+	struct privheap_stat stat;
+	char *block;
+
+	ASSERT_EQ(0, heap_create(&other, self->fd, .max_bytes = 4 * MIB,
+				 .idle_bytes = MIB));
+	ASSERT_EQ(0, block_alloc(&other, MIB, &block));
+	memset(block, 1, MIB);
+	ASSERT_EQ(0, block_free(&other, block));
+	ASSERT_EQ(0, heap_create(&heap, self->fd, .max_bytes = 64 * MIB,
+				 .idle_bytes = MIB));
+	ASSERT_EQ(0, heap_pagemap(&heap, NULL, &self->map));
+	ASSERT_EQ(0, block_alloc(&heap, MIB, &block));
+	memset(block, 1, MIB);
+	ASSERT_EQ(0, block_free(&heap, block));
+	usage = process_usage(self->fd);
+	ASSERT_EQ(0, process_limit(self->fd, &limit, .flags = PRIVHEAP_LIMIT_F_HARD,
+				   .hard_bytes = usage + LEAF_BYTES));
+	ASSERT_EQ(0, block_alloc(&heap, LEAF_BYTES + MIB, &block));
+	EXPECT_PAGES(&self->map, block + self->page,
+		     LEAF_BYTES + MIB - self->page, LARGE, COMMITTED);
+	ASSERT_EQ(0, heap_stat(&heap, &stat));
+	EXPECT_EQ(0, stat.out_idle_bytes);
+	EXPECT_EQ(LEAF_BYTES + MIB, stat.out_committed_bytes);
+	ASSERT_EQ(0, heap_stat(&other, &stat));
+	EXPECT_EQ(0, stat.out_idle_bytes);
+	ASSERT_EQ(0, process_limit(self->fd, &limit));
+	EXPECT_EQ(0, limit.out_nr_failures);
+	ASSERT_EQ(0, heap_destroy(&heap));
+	ASSERT_EQ(0, heap_destroy(&other));
+}
+
 TEST_F(pagemap, injected_failure_leaves_nothing)
 {
 	unsigned long long usage = process_usage(self->fd);
