@@ -45,7 +45,7 @@ static int alloc_again(struct batch *batch, HEAPDEV_MEMBER *member, int err)
 	if (!batch->has_trimmed &&
 	    (err == -ENOSPC || err == -EDQUOT || err == -ENOMEM)) {
 		batch->has_trimmed = true;
-		batch->may_retry = hd_front_make_room(&batch->ref, err);
+		batch->may_retry = hd_front_make_room(&batch->ref, 0, err);
 	}
 	if (!batch->may_retry)
 		return err;

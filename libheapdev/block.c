@@ -56,9 +56,15 @@ static int alloc(const struct hd_ref *ref, uint32_t flags, size_t bytes,
 	}
 	hd_heap_set_used(ref);
 	err = hd_backend_alloc(ref->id, flags, bytes, block, scopes);
-	if (err && hd_front_make_room(ref, err))
+	if (err && hd_front_make_room(ref, bytes, err))
 		err = hd_backend_alloc(ref->id, flags, bytes, block, scopes);
 	return err;
+}
+
+static int free_block(const struct hd_ref *ref, void *block)
+{
+	return hd_front_free_slow(ref, block) ? 0 :
+						hd_backend_free(ref->id, block);
 }
 
 /* Resizes a block of the front end. */
@@ -78,7 +84,11 @@ static int resize_in_front(const struct hd_ref *ref, uint32_t flags,
 		if (err)
 			return err;
 		memcpy(moved, *block, old_bytes < bytes ? old_bytes : bytes);
-		hd_front_free_slow(ref, *block);
+		if (!hd_front_free_slow(ref, *block)) {
+			/* Another thread has freed it meanwhile. */
+			free_block(ref, moved);
+			return -ENOENT;
+		}
 		*block = moved;
 	}
 	if (flags & PRIVHEAP_REALLOC_F_ZERO && bytes > old_bytes)
@@ -109,7 +119,7 @@ static int resize(const struct hd_ref *ref, uint32_t flags, void **block,
 		return resize_in_front(ref, flags, block, old_bytes, bytes,
 				       scopes);
 	err = hd_backend_realloc(ref->id, flags, block, bytes, scopes);
-	if (err && hd_front_make_room(ref, err))
+	if (err && hd_front_make_room(ref, 0, err))
 		err = hd_backend_realloc(ref->id, flags, block, bytes, scopes);
 	return err;
 }
@@ -200,8 +210,8 @@ static __attribute__((__noinline__)) BOOL free_slow(HANDLE heap, DWORD flags,
 		return hd_error_fail(ERROR_INVALID_HANDLE);
 	if (hd_heap_is_debug(&ref))
 		err = hd_debug_free(&ref, block, caller);
-	else if (!hd_front_free_slow(&ref, block))
-		err = hd_backend_free(ref.id, block);
+	else
+		err = free_block(&ref, block);
 	hd_heap_leave(&ref);
 	if (err)
 		return hd_error_fail(block_error(err, "HeapFree", heap, block));

@@ -8,8 +8,9 @@
  * closed it: taken the keys away, made all CPUs pass a barrier, and waited until
  * nobody is busy. Its owner may use it under the mutex, too. HeapLock() leaves
  * the caches closed until the lock is given up, so that every call comes to the
- * heap's lock. A heap with HEAP_NO_SERIALIZE that one thread uses takes no mutex:
- * there, to be busy is enough, and whoever else comes closes the cache first.
+ * heap's lock. A heap with HEAP_NO_SERIALIZE that one thread uses takes no mutex for
+ * what concerns its cache: there, to be busy is enough, and whoever else comes closes the
+ * cache first.
  */
 #include <errno.h>
 #include <linux/membarrier.h>
@@ -153,6 +154,20 @@ struct hd_cache *hd_cache_find(const struct hd_heap *heap)
 	return NULL;
 }
 
+/* As hd_front_begin(). Who makes a second cache closes this one before it says so. */
+static bool hold_by_busy(struct hd_cache *cache, HANDLE handle)
+{
+	atomic_store_explicit(&cache->busy, 1, memory_order_relaxed);
+	atomic_signal_fence(memory_order_seq_cst);
+	if (hd_cache_has_key(cache, handle)) {
+		atomic_signal_fence(memory_order_acquire);
+		if (!cache->shared)
+			return true;
+	}
+	hd_front_end(cache);
+	return false;
+}
+
 /* False if the heap that the call began with has ended. */
 bool hd_front_hold(struct hd_hold *hold, const struct hd_ref *ref, bool alone)
 {
@@ -162,14 +177,10 @@ bool hd_front_hold(struct hd_hold *hold, const struct hd_ref *ref, bool alone)
 	*hold = (struct hd_hold) {
 		.front = front, .heap = ref->heap, .cache = cache,
 	};
-	if (cache && ref->heap_flags & HEAP_NO_SERIALIZE && !cache->shared) {
-		atomic_store_explicit(&cache->busy, 1, memory_order_relaxed);
-		atomic_signal_fence(memory_order_seq_cst);
-		if (hd_cache_key(cache) == (uintptr_t)ref->heap->handle) {
-			hold->busy = true;
-			return true;
-		}
-		atomic_store_explicit(&cache->busy, 0, memory_order_relaxed);
+	if (!alone && cache && ref->heap_flags & HEAP_NO_SERIALIZE &&
+	    hold_by_busy(cache, ref->heap->handle)) {
+		hold->busy = true;
+		return true;
 	}
 	pthread_mutex_lock(&front->mutex);
 	if (!hd_heap_is_same(ref)) {
@@ -460,24 +471,41 @@ static struct hd_cache *cache_adopt(struct hd_hold *hold, uint64_t id)
 	cache->owned = true;
 	cache->next_of_thread = thread_caches;
 	thread_caches = cache;
-	pthread_setspecific(thread_key, &thread_caches);
 	return cache;
 }
 
-/* The caller's cache; made if need be, and NULL if it cannot be. */
-bool hd_front_hold_cache(struct hd_hold *hold, const struct hd_ref *ref)
+/* With the caller's cache, made if need be; or, where none can be, alone. */
+bool hd_front_hold_any(struct hd_hold *hold, const struct hd_ref *ref)
 {
-	if (!hd_front_hold(hold, ref, !hd_cache_find(ref->heap)))
+	bool found = hd_cache_find(ref->heap), can_adopt = true;
+
+	/* It may allocate memory, so not while the front end is held. */
+	if (!found)
+		can_adopt = !pthread_setspecific(thread_key, &thread_caches);
+	if (!hd_front_hold(hold, ref, !found))
 		return false;
-	if (!hold->cache)
+	if (!hold->cache && can_adopt)
 		hold->cache = cache_adopt(hold, ref->id);
-	if (!hold->cache || hd_cache_key(hold->cache) == PRIVHEAP_COUNTERS_DEAD) {
+	if (hold->front->caches &&
+	    hd_cache_key(hold->front->caches) == PRIVHEAP_COUNTERS_DEAD) {
 		hd_front_release(hold);
 		return false;
 	}
-	hd_last_cache = hold->cache;
-	*recent_slot(ref->heap->handle) = hold->cache;
+	if (hold->cache) {
+		hd_last_cache = hold->cache;
+		*recent_slot(ref->heap->handle) = hold->cache;
+	}
 	return true;
+}
+
+/* The same; false if there is no cache. */
+bool hd_front_hold_cache(struct hd_hold *hold, const struct hd_ref *ref)
+{
+	if (!hd_front_hold_any(hold, ref))
+		return false;
+	if (!hold->cache)
+		hd_front_release(hold);
+	return hold->cache;
 }
 
 bool hd_front_switch(HANDLE handle)

@@ -17,7 +17,10 @@
 
 /* Spans that hold no block and are kept: so much, or an eighth of all. */
 #define EMPTY_MIN_BYTES		(128UL << 10)
-/* So much may be in the spans of a heap that is kept for another use. */
+/*
+ * So much may have been in the spans of a heap that is kept for another use: of what it
+ * gave back the kernel may keep some for it.
+ */
 #define KEEP_MAX_BYTES		(512UL << 10)
 /* A fixed heap that is smaller goes without. */
 #define FIXED_MIN_BYTES		(1UL << 20)
@@ -59,6 +62,22 @@ bool hd_front_has_block(const struct hd_heap *heap, const void *address)
 	return state && atomic_load_explicit(state, memory_order_relaxed);
 }
 
+/*
+ * The state of a block that the caller is about to change; NULL if there is none. Its
+ * span is the caller's then, or everybody's.
+ */
+static _Atomic uint16_t *find_live_state(const struct hd_hold *hold,
+					 const void *block, struct hd_span **span)
+{
+	_Atomic uint16_t *state = find_state(hold->heap, block, span);
+
+	if (!state || !atomic_load_explicit(state, memory_order_relaxed))
+		return NULL;
+	if ((*span)->owner && (*span)->owner != hold->cache)
+		hd_span_pass(hold->front, *span, NULL);
+	return state;
+}
+
 bool hd_front_alloc_slow(const struct hd_ref *ref, size_t bytes, void **block,
 			 DWORD *scopes)
 {
@@ -82,30 +101,41 @@ bool hd_front_alloc_slow(const struct hd_ref *ref, size_t bytes, void **block,
 	return *block;
 }
 
+/* Takes a free slot into the cache, or, where there is none, back into its span. */
+static void keep_slot(const struct hd_hold *hold, unsigned int class,
+		      const struct hd_slot *slot)
+{
+	if (hold->cache)
+		hd_cache_push(hold->front, hold->cache, class, slot);
+	else
+		hd_span_put_slot(hold->front, slot);
+}
+
+/* Whose counts the call changes; any will do, and where there is a span there is one. */
+static struct privheap_counters *counters_of(const struct hd_hold *hold)
+{
+	return &(hold->cache ? hold->cache : hold->front->caches)->counters;
+}
+
 bool hd_front_free_slow(const struct hd_ref *ref, void *block)
 {
-	struct hd_cache *cache;
 	_Atomic uint16_t *state;
 	struct hd_span *span;
 	struct hd_hold hold;
 	unsigned int old = 0;
 	bool too_many;
 
-	if (!span_of_heap(ref->heap, block) || !hd_front_hold_cache(&hold, ref))
+	if (!span_of_heap(ref->heap, block) || !hd_front_hold_any(&hold, ref))
 		return false;
-	cache = hold.cache;
-	state = find_state(ref->heap, block, &span);
-	if (state && atomic_load_explicit(state, memory_order_relaxed)) {
-		if (span->owner && span->owner != cache)
-			hd_span_pass(hold.front, span, NULL);
+	state = find_live_state(&hold, block, &span);
+	if (state)
 		old = hd_state_take(state, false);
-	}
 	if (old) {
-		hd_cache_push(hold.front, cache, span->class, &(struct hd_slot){
+		keep_slot(&hold, span->class, &(struct hd_slot){
 			.block = block, .state = state,
 		});
-		cache->counters.nr_blocks--;
-		cache->counters.allocated_bytes -= hd_state_bytes(old);
+		counters_of(&hold)->nr_blocks--;
+		counters_of(&hold)->allocated_bytes -= hd_state_bytes(old);
 	}
 	too_many = hold.front->empty_bytes > empty_bound(hold.front);
 	hd_front_release(&hold);
@@ -143,20 +173,23 @@ bool hd_front_size(const struct hd_ref *ref, const void *block, size_t *bytes)
 bool hd_front_resize(const struct hd_ref *ref, void *block, size_t old_bytes,
 		     size_t bytes)
 {
+	uint16_t old = hd_state_of_bytes(old_bytes);
 	_Atomic uint16_t *state;
 	struct hd_span *span;
 	struct hd_hold hold;
-	bool done = false;
+	bool done;
 
-	if (!hd_front_hold_cache(&hold, ref))
+	if (!hd_front_hold_any(&hold, ref))
 		return false;
-	state = find_state(ref->heap, block, &span);
-	if (state && bytes <= span->slot_bytes) {
-		atomic_store_explicit(state, hd_state_of_bytes(bytes),
-				      memory_order_relaxed);
-		hold.cache->counters.allocated_bytes += bytes - old_bytes;
-		done = true;
-	}
+	state = find_live_state(&hold, block, &span);
+	/* If another thread frees it right now, it is not resized. */
+	done = state && bytes <= span->slot_bytes &&
+	       atomic_compare_exchange_strong_explicit(state, &old,
+						       hd_state_of_bytes(bytes),
+						       memory_order_acq_rel,
+						       memory_order_relaxed);
+	if (done)
+		counters_of(&hold)->allocated_bytes += bytes - old_bytes;
 	hd_front_release(&hold);
 	return done;
 }
@@ -173,7 +206,6 @@ static bool trim(const struct hd_ref *ref, bool caches, bool even_locked)
 	if (!enabled || !front->caches || !hd_front_hold(&hold, ref, true))
 		return false;
 	if (!front->locked || even_locked) {
-		/* A cache that is held by being busy is the only one. */
 		for (cache = front->caches; caches && cache; cache = cache->next)
 			for (i = 0; i < HD_NR_CLASSES; i++)
 				hd_bin_drain(front, &cache->bins[i], SIZE_MAX);
@@ -229,14 +261,31 @@ static bool trim_other(struct hd_heap *heap, void *arg)
 	return false;
 }
 
-bool hd_front_make_room(const struct hd_ref *ref, int err)
+/* Is it the heap's own limit that leaves no room for so much? */
+static bool is_full(const struct hd_ref *ref, size_t bytes)
+{
+	HEAPDEV_LIMITS limits = { .HardBytes = 0 };
+	size_t most;
+
+	if (hd_backend_limit(ref->id, 0, &limits) ||
+	    limits.HardBytes > SIZE_MAX - limits.GraceBytes)
+		return false;
+	most = limits.HardBytes + limits.GraceBytes;
+	if (bytes < hd_page_bytes)
+		bytes = hd_page_bytes;
+	return limits.UsageBytes > most || most - limits.UsageBytes < bytes;
+}
+
+bool hd_front_make_room(const struct hd_ref *ref, size_t bytes, int err)
 {
 	struct search search = { .own = ref->heap };
 
 	if (err != -ENOSPC && err != -EDQUOT && err != -ENOMEM)
 		return false;
 	search.any = trim(ref, true, true);
-	if (!search.any && err != -ENOSPC) {
+	/* What other heaps give back is no help to one that is full itself. */
+	if (!search.any && err != -ENOSPC &&
+	    !(err == -EDQUOT && is_full(ref, bytes))) {
 		search.any = hd_heap_drop_kept();
 		hd_heap_search(trim_other, &search);
 	}
@@ -526,7 +575,7 @@ bool hd_front_keep(struct hd_heap *heap)
 	pthread_mutex_lock(&front->mutex);
 	cache = front->caches;
 	kept = cache && !cache->next && (cache == own || !cache->owned) &&
-	       !front->near && front->span_bytes <= KEEP_MAX_BYTES;
+	       !front->near && front->peak_bytes <= KEEP_MAX_BYTES;
 	if (kept) {
 		hd_front_close_locked(front, own);
 		kept = hd_cache_key(cache) == HD_KEY_CLOSED;
@@ -578,6 +627,7 @@ static void front_clear(struct hd_front *front)
 	front->locked = false;
 	front->shared = false;
 	front->near = 0;
+	front->peak_bytes = 0;
 }
 
 void hd_front_end_heap(struct hd_heap *heap)

@@ -216,7 +216,9 @@ void hd_front_close_locked(struct hd_front *front, const struct hd_cache *own);
 void hd_front_open_locked(struct hd_front *front);
 /* False if the heap that the call began with has ended. */
 bool hd_front_hold(struct hd_hold *hold, const struct hd_ref *ref, bool alone);
-/* The same with the caller's cache; made if need be, and false if it cannot be. */
+/* The same with the caller's cache, made if need be; or, where none can be, alone. */
+bool hd_front_hold_any(struct hd_hold *hold, const struct hd_ref *ref);
+/* The same; false if there is no cache. */
 bool hd_front_hold_cache(struct hd_hold *hold, const struct hd_ref *ref);
 void hd_front_release(struct hd_hold *hold);
 /* Puts the oldest slots of a bin back. */

@@ -213,6 +213,7 @@ struct hd_front {
 	struct hd_span *partial[HD_NR_CLASSES];	/* with a free slot */
 	size_t class_bytes[HD_NR_CLASSES];
 	size_t span_bytes;
+	size_t peak_bytes;		/* of span_bytes */
 	size_t empty_bytes;
 };
 
@@ -355,6 +356,7 @@ bool hd_front_trim(const struct hd_ref *ref, bool caches);
 /**
  * hd_front_make_room() - give back all that is kept without need
  * @ref: a heap on which a call failed for want of room
+ * @bytes: that much, or more, was asked for
  * @err: with this
  *
  * Other heaps of the process count to some of the limits, so they give back, too;
@@ -363,7 +365,7 @@ bool hd_front_trim(const struct hd_ref *ref, bool caches);
  * Return: true if room is what it was and there was anything: the call is worth
  * another try.
  */
-bool hd_front_make_room(const struct hd_ref *ref, int err);
+bool hd_front_make_room(const struct hd_ref *ref, size_t bytes, int err);
 
 /* As the functions of backend.c, with what the front end knows. */
 int hd_front_walk(const struct hd_ref *ref, const struct privheap_entry *after,

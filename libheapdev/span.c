@@ -158,6 +158,8 @@ static void span_insert(struct hd_front *front, struct hd_span *span)
 	front->spans = span;
 	front->class_bytes[span->class] += span->bytes;
 	front->span_bytes += span->bytes;
+	if (front->span_bytes > front->peak_bytes)
+		front->peak_bytes = front->span_bytes;
 	list_add(partial_list(front, span), span);
 	hd_map_set(span->base, span->bytes, span);
 }

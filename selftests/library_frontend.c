@@ -748,6 +748,7 @@ struct contest {
 	_Atomic(void *) blocks[NR_CONTESTED];
 	_Atomic unsigned int nr_steps;
 	_Atomic unsigned int nr_freed;
+	void *_Atomic resized;
 };
 
 static void wait_for_both(struct contest *contest, unsigned int step)
@@ -794,6 +795,51 @@ TEST(free_at_once_in_two_threads)
 	}
 	pthread_join(thread, NULL);
 	EXPECT_EQ(nr, contest.nr_freed);
+	EXPECT_EQ(0, allocated(contest.heap));
+	EXPECT_TRUE(HeapValidate(contest.heap, 0, NULL));
+	EXPECT_TRUE(HeapDestroy(contest.heap));
+}
+
+static void *resize_all_contested(void *arg)
+{
+	struct contest *contest = arg;
+	unsigned int i;
+	void *block;
+
+	for (i = 0; i < scaled(NR_CONTESTED); i++) {
+		while (!(block = contest->blocks[i]))
+			sched_yield();
+		wait_for_both(contest, 3 * i + 1);
+		contest->resized = HeapReAlloc(contest->heap, HEAP_ZERO_MEMORY, block,
+					       17 + i % 1000);
+		wait_for_both(contest, 3 * i + 2);
+		wait_for_both(contest, 3 * i + 3);
+	}
+	return NULL;
+}
+
+/* A block that one thread frees while another one makes it longer is one block, or none. */
+TEST(free_while_resized)
+{
+	static struct contest contest;
+	unsigned int nr = scaled(NR_CONTESTED), i;
+	pthread_t thread;
+	BOOL freed;
+
+	contest.heap = HeapCreate(0, 0, 0);
+	ASSERT_HEAP(contest.heap);
+	ASSERT_EQ(0, pthread_create(&thread, NULL, resize_all_contested, &contest));
+	for (i = 0; i < nr; i++) {
+		contest.blocks[i] = HeapAlloc(contest.heap, 0, 16 + i % 1000);
+		ASSERT_NE(NULL, contest.blocks[i]);
+		wait_for_both(&contest, 3 * i + 1);
+		freed = HeapFree(contest.heap, 0, contest.blocks[i]);
+		wait_for_both(&contest, 3 * i + 2);
+		EXPECT_EQ(!freed, HeapFree(contest.heap, 0, contest.resized) &&
+			  contest.resized);
+		wait_for_both(&contest, 3 * i + 3);
+	}
+	pthread_join(thread, NULL);
 	EXPECT_EQ(0, allocated(contest.heap));
 	EXPECT_TRUE(HeapValidate(contest.heap, 0, NULL));
 	EXPECT_TRUE(HeapDestroy(contest.heap));

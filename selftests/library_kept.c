@@ -369,6 +369,28 @@ TEST(bounded)
 		  sum.committed_bytes);
 }
 
+/* What a heap gave back before may be idle in the kernel, and more than may be kept. */
+TEST(had_much)
+{
+	static char *blocks[1000];
+	HANDLE heap = HeapCreate(0, 0, 0);
+	int i, round;
+
+	ASSERT_HEAP(heap);
+	for (round = 0; round < 3; round++) {
+		for (i = 0; i < 1000; i++) {
+			blocks[i] = HeapAlloc(heap, 0, 8 * KIB);
+			ASSERT_NE(NULL, blocks[i]);
+			blocks[i][0] = 1;
+		}
+		for (i = 0; i < 1000; i++) {
+			ASSERT_TRUE(HeapFree(heap, 0, blocks[i]));
+		}
+	}
+	ASSERT_TRUE(HeapDestroy(heap));
+	EXPECT_EQ(0, sum_up().nr_heaps);
+}
+
 /* What is kept goes before a call fails, or a heap cannot be made. */
 TEST(limit_gives_back)
 {

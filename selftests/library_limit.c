@@ -302,6 +302,88 @@ TEST_F(limit, limits_of_process)
 	EXPECT_ERROR(ERROR_NOT_ENOUGH_MEMORY);
 }
 
+#define NR_OF_OTHER	4
+
+/* What another thread gets to free. */
+struct handed_over {
+	HANDLE heap;
+	char *blocks[NR_OF_OTHER];
+	unsigned int nr_bad;
+};
+
+static void *free_in_other_thread(void *arg)
+{
+	struct handed_over *over = arg;
+	char **blocks = over->blocks;
+	int i;
+
+	over->nr_bad += !HeapFree(over->heap, 0, blocks[0]);
+	over->nr_bad += HeapReAlloc(over->heap, 0, blocks[1], 20) != blocks[1];
+	over->nr_bad += HeapSize(over->heap, 0, blocks[1]) != 20;
+	for (i = 1; i < NR_OF_OTHER; i++)
+		over->nr_bad += !HeapFree(over->heap, 0, blocks[i]);
+	over->nr_bad += HeapFree(over->heap, 0, blocks[0]);
+	return NULL;
+}
+
+/* A thread that has not used the heap before needs no memory to free what is in it. */
+TEST_F(limit, other_thread_frees_at_limit)
+{
+	struct handed_over over = { .heap = HeapCreate(0, 0, 0) };
+	pthread_t thread;
+	char *last;
+	int i;
+
+	ASSERT_HEAP(over.heap);
+	for (i = 0; i < NR_OF_OTHER; i++) {
+		over.blocks[i] = HeapAlloc(over.heap, 0, 30);
+		ASSERT_NE(NULL, over.blocks[i]);
+	}
+	ASSERT_TRUE(HeapdevGetLimits(NULL, &self->limits));
+	self->limits.HardBytes = self->limits.UsageBytes;
+	ASSERT_TRUE(HeapdevSetLimits(NULL, HEAPDEV_LIMIT_HARD, &self->limits));
+	while ((last = HeapAlloc(over.heap, 0, 30)))
+		;
+	ASSERT_TRUE(HeapdevGetLimits(NULL, &self->limits));
+	ASSERT_EQ(self->limits.HardBytes, self->limits.UsageBytes);
+	ASSERT_EQ(0, pthread_create(&thread, NULL, free_in_other_thread, &over));
+	ASSERT_EQ(0, pthread_join(thread, NULL));
+	EXPECT_EQ(0, over.nr_bad);
+	EXPECT_TRUE(HeapValidate(over.heap, 0, NULL));
+	for (i = 0; i < NR_OF_OTHER; i++) {
+		EXPECT_NE(NULL, HeapAlloc(over.heap, 0, 30));
+	}
+	EXPECT_EQ(NULL, HeapAlloc(over.heap, 0, 30));
+}
+
+/* Nothing that they keep would be of help. */
+TEST_F(limit, full_heap_takes_nothing_from_others)
+{
+	HANDLE full = HeapdevCreate(0, 0, 0, &self->options);
+	HANDLE other = HeapCreate(0, 0, 0);
+	char *blocks[300];
+	size_t usage;
+	int i;
+
+	ASSERT_HEAP(full);
+	ASSERT_HEAP(other);
+	fill_heap(full, 0);
+	for (i = 0; i < 300; i++) {
+		blocks[i] = HeapAlloc(other, 0, 300);
+		ASSERT_NE(NULL, blocks[i]);
+	}
+	for (i = 0; i < 300; i++) {
+		ASSERT_TRUE(HeapFree(other, 0, blocks[i]));
+	}
+	ASSERT_TRUE(HeapdevGetLimits(NULL, &self->limits));
+	usage = self->limits.UsageBytes;
+	for (i = 0; i < 10; i++) {
+		EXPECT_EQ(NULL, HeapAlloc(full, 0, BLOCK_BYTES));
+	}
+	ASSERT_TRUE(HeapdevGetLimits(NULL, &self->limits));
+	EXPECT_EQ(usage, self->limits.UsageBytes);
+}
+
 /* The callback */
 
 struct cache {
