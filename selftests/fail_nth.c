@@ -890,9 +890,10 @@ OPERATION(size, .prepare = prepare_slot, .run = do_size);
 OPERATION(stat, .prepare = prepare_large, .run = do_stat);
 OPERATION(walk, .prepare = prepare_large, .run = do_walk);
 OPERATION(compact, .prepare = prepare_large, .run = do_compact);
-OPERATION(prefault, .prepare = do_alloc_large, .run = do_prefault);
+/* Where the heap lies decides whether a page table is missing that could not be had. */
+OPERATION(prefault, .prepare = do_alloc_large, .run = do_prefault, .fills = true);
 OPERATION(prefault_secret, .flags = PRIVHEAP_CREATE_F_SECRET,
-	  .prepare = do_alloc_large, .run = do_prefault);
+	  .prepare = do_alloc_large, .run = do_prefault, .fills = true);
 OPERATION(prefault_huge, .policy = PRIVHEAP_POLICY_HUGE,
 	  .prepare = do_alloc_own_region, .run = do_prefault, .fills = true);
 OPERATION(commit, .prepare = prepare_decommitted, .run = do_commit);
