@@ -469,12 +469,38 @@ static int ph_heap_reserve_id(struct ph_file *file, struct ph_heap *heap)
 	return 0;
 }
 
-/* What the regions that are gone have left behind. The first one is still there. */
-static void ph_heap_renew(struct ph_heap *heap)
+/*
+ * Has a retired heap forget the regions that are gone. The first one is still there,
+ * or the program has unmapped it just now: then this fails.
+ */
+static bool ph_heap_renew_locked(struct ph_heap *heap)
 {
+	struct ph_region *first = heap->first;
+
+	if (!first || !first->nr_vmas)
+		return false;
 	heap->nr_ordinary = 1;
-	heap->next_pgoff = ph_region_end_pgoff(heap->first);
-	ph_table_forget(heap->first);
+	heap->next_pgoff = ph_region_end_pgoff(first);
+	ph_table_forget(first);
+	return true;
+}
+
+/* Makes a retired heap a new one again, if there is one that will do. */
+static struct ph_heap *ph_heap_revive(struct ph_process *process,
+				      unsigned long nr_pages)
+{
+	struct ph_heap *heap = ph_retired_take(process, nr_pages);
+	bool renewed;
+
+	if (!heap)
+		return NULL;
+	mutex_lock(&heap->lock);
+	renewed = ph_heap_renew_locked(heap);
+	mutex_unlock(&heap->lock);
+	if (renewed)
+		return heap;
+	ph_heap_end(heap);
+	return NULL;
 }
 
 /* A new heap, or a retired one where that makes no difference. */
@@ -485,11 +511,9 @@ static struct ph_heap *ph_heap_find_or_new(struct ph_file *file,
 	struct ph_heap *heap = NULL;
 
 	if (!(arg->flags & ~PRIVHEAP_CREATE_F_BACKED) && !ph_heap_wants_huge(arg))
-		heap = ph_retired_take(file->process, ph_heap_first_pages(arg));
-	if (heap) {
-		ph_heap_renew(heap);
+		heap = ph_heap_revive(file->process, ph_heap_first_pages(arg));
+	if (heap)
 		return heap;
-	}
 	if (arg->flags & PRIVHEAP_CREATE_F_CGROUP)
 		cgroup = ph_cgroup_get(arg->cgroup_fd);
 	if (IS_ERR(cgroup))

@@ -378,4 +378,56 @@ TEST_F(retire, late_call_does_not_meet_next_heap)
 	pthread_join(thread, NULL);
 }
 
+/* One thread unmaps what is left of a heap while another one makes the next of it. */
+
+struct unmapper {
+	char *base;
+	_Atomic unsigned int turn;
+	_Atomic unsigned int done;
+};
+
+#define NR_TURNS	1000
+
+static void *unmap_regions(void *data)
+{
+	struct unmapper *unmapper = data;
+	unsigned int i;
+
+	for (i = 1; i <= NR_TURNS; i++) {
+		while (unmapper->turn != i)
+			sched_yield();
+		munmap(unmapper->base, MIB);
+		unmapper->done = i;
+	}
+	return NULL;
+}
+
+TEST_F(retire, region_unmapped_meanwhile)
+{
+	struct unmapper unmapper = {};
+	struct heap heap, next;
+	pthread_t thread;
+	unsigned int i;
+	int err;
+
+	ASSERT_EQ(0, heap_destroy(&self->heap));
+	ASSERT_EQ(0, pthread_create(&thread, NULL, unmap_regions, &unmapper));
+	for (i = 1; i <= NR_TURNS; i++) {
+		ASSERT_EQ(0, heap_create(&heap, self->fd, .max_bytes = MIB));
+		ASSERT_EQ(0, heap_destroy(&heap));
+		unmapper.base = heap.base;
+		unmapper.turn = i;
+		err = heap_create(&next, self->fd, .max_bytes = MIB);
+		if (err)
+			ASSERT_EQ(-ENOMEM, err);
+		while (unmapper.done != i)
+			sched_yield();
+		if (!err)	/* it may be dead */
+			ASSERT_EQ(0, heap_destroy(&next));
+	}
+	pthread_join(thread, NULL);
+	ASSERT_EQ(0, heap_create(&next, self->fd, .max_bytes = MIB));
+	EXPECT_EQ(0, heap_check_works(&next));
+}
+
 TEST_HARNESS_MAIN
