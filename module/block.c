@@ -50,7 +50,7 @@ static struct ph_run *ph_pages_alloc(struct ph_block_store *store,
 {
 	struct ph_run *run = ph_run_alloc(store, nr_pages, align, PH_GUARD_NONE);
 
-	if (IS_ERR(run) && ph_span_trim(store))
+	if (ph_error_is_shortage(PTR_ERR_OR_ZERO(run)) && ph_span_trim(store))
 		run = ph_run_alloc(store, nr_pages, align, PH_GUARD_NONE);
 	return run;
 }
@@ -82,7 +82,8 @@ static noinline int ph_small_alloc_slow(struct ph_block_store *store,
 
 	if (IS_ERR(run)) {
 		err = PTR_ERR(run);
-		if (err == -ENOSPC && store->growable)
+		if (!ph_error_is_shortage(err) ||
+		    (err == -ENOSPC && store->growable))
 			return err;
 		run = ph_span_find_larger(store, class, align);
 		if (!run) {
@@ -218,7 +219,7 @@ int ph_block_alloc_guarded(struct ph_block_store *store,
 	if (ph_large_overflows(request->bytes, request->align + 2 * PAGE_SIZE))
 		return -EOVERFLOW;
 	run = ph_guard_add(store, request);
-	if (IS_ERR(run) && ph_span_trim(store))
+	if (ph_error_is_shortage(PTR_ERR_OR_ZERO(run)) && ph_span_trim(store))
 		run = ph_guard_add(store, request);
 	if (IS_ERR(run))
 		return PTR_ERR(run);
@@ -362,7 +363,7 @@ static int ph_large_resize(struct ph_block_store *store, struct ph_run *run,
 	else if (nr_pages > run->nr_pages)
 		err = ph_run_grow(store, run, nr_pages);
 	/* What was refused may be possible without the empty spans. */
-	if (err && err != -ENOSPC && ph_span_trim(store))
+	if (err != -ENOSPC && ph_error_is_shortage(err) && ph_span_trim(store))
 		err = ph_run_grow(store, run, nr_pages);
 	return err;
 }

@@ -123,6 +123,15 @@ struct ph_class {
 extern struct ph_class ph_classes[PH_NR_CLASSES];
 extern struct ph_class_table ph_no_spans;
 
+/*
+ * May an error be helped with fewer pages, other ones, or the empty spans? Not if the
+ * caller has to do something about it first, or is being killed.
+ */
+static inline bool ph_error_is_shortage(int err)
+{
+	return err && err != -EAGAIN && err != -EINTR;
+}
+
 /* run.c */
 int ph_run_cache_init(void);
 void ph_run_cache_exit(void);

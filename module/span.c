@@ -320,7 +320,7 @@ static unsigned long ph_span_pages(struct ph_block_store *store,
  *
  * Context: May sleep.
  * Return: the span, or an error, see ph_run_alloc(); then no block has changed,
- * but empty spans are gone.
+ * but empty spans may be gone.
  */
 struct ph_run *ph_span_add(struct ph_block_store *store, unsigned int class)
 {
@@ -331,9 +331,9 @@ struct ph_run *ph_span_add(struct ph_block_store *store, unsigned int class)
 	if (ph_class_own(store))
 		return ERR_PTR(-ENOMEM);
 	run = ph_span_create(store, class, nr_pages);
-	if (IS_ERR(run) && nr_pages > base)
+	if (ph_error_is_shortage(PTR_ERR_OR_ZERO(run)) && nr_pages > base)
 		run = ph_span_create(store, class, base);
-	if (IS_ERR(run) && ph_span_trim(store))
+	if (ph_error_is_shortage(PTR_ERR_OR_ZERO(run)) && ph_span_trim(store))
 		run = ph_span_create(store, class, base);
 	return run;
 }

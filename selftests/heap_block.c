@@ -581,6 +581,34 @@ TEST_F(block, free_keeps_initial_pages)
 	EXPECT_EQ(SIGSEGV, touch_write(heap.base + 128 * KIB));
 }
 
+/* The first thing behind the pages that have page tables is a span of short slots. */
+TEST(alloc_where_page_tables_are_missing)
+{
+	const size_t covered = 512 * page_bytes(), large = covered / 32;
+	size_t bytes, capacity;
+	struct heap heap;
+	char *blocks[200], *block;
+	unsigned int i;
+	int fd = privheap_open();
+
+	ASSERT_LE(0, fd);
+	ASSERT_EQ(0, heap_create(&heap, fd, .max_bytes = 4 * covered,
+				 .flags = PRIVHEAP_CREATE_F_BACKED));
+	for (i = 0; i < ARRAY_SIZE(blocks); i++)
+		ASSERT_EQ(0, block_alloc(&heap, 1024, &blocks[i]));
+	for (i = 0; i < ARRAY_SIZE(blocks); i += 2)
+		ASSERT_EQ(0, block_free(&heap, blocks[i]));
+	do {
+		ASSERT_EQ(0, block_alloc(&heap, large, &block));
+	} while (block + 2 * large <= heap.base + covered);
+	do {
+		ASSERT_EQ(0, block_alloc(&heap, 16, &block));
+		ASSERT_EQ(0, block_size_full(&heap, block, &bytes, &capacity));
+		ASSERT_EQ(16, capacity);
+	} while (block < heap.base + covered);
+	close(fd);
+}
+
 /*
  * The answer goes to memory of the heap itself, and that is what goes so that the call can
  * be served: idle pages, of which a limit wants some back. The module notices when the

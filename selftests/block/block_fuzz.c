@@ -180,7 +180,8 @@ static void fuzz_faults(struct input *input, struct world *world)
 
 	shim.fail_all = nth >> 6 == 1 && nth & 1;
 	shim.fail_nth = nth >> 6 == 1 ? nth >> 1 & 31 : 0;
-	world->fail_commit_nth = nth >> 6 == 2 ? nth & 63 : 0;
+	world->fail_commit_nth = nth >> 6 == 2 ? nth >> 1 & 31 : 0;
+	world->fail_commit_again = nth & 1;
 	world->max_committed = nth >> 6 == 3 ? world->nr_committed + (nth & 63) : ULONG_MAX;
 	SAY(input, "fail: all memory %d, the %luth memory, the %luth commit; %lu pages\n",
 	    shim.fail_all, (unsigned long)shim.fail_nth, world->fail_commit_nth,

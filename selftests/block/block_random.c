@@ -179,6 +179,7 @@ static void random_set_faults(struct random *r)
 		break;
 	case 2:
 		world->fail_commit_nth = 1 + rnd(r, 4);
+		world->fail_commit_again = one_in(r, 2);
 		break;
 	case 3:
 		world->max_committed = world->nr_committed + rnd(r, 8);

@@ -670,6 +670,26 @@ static void alloc_trims_when_refused(void)
 	finish(world);
 }
 
+/* What the heap has to do first it is told of, and nothing else is tried. */
+static void alloc_ends_when_pages_have_to_be_made(void)
+{
+	struct world *world = world_with(800);
+
+	alloc(world, 1024);
+	alloc(world, 64);
+	world_free(world, 1);
+	world->fail_commit_again = true;
+	world->fail_commit_nth = 1;
+	ASSERT_EQ(world_alloc(world, 16, ALIGN_MIN), -EAGAIN);
+	world->fail_commit_nth = 1;
+	ASSERT_EQ(world_alloc(world, 100 * PAGE_SIZE, ALIGN_MIN), -EAGAIN);
+	world->fail_commit_nth = 1;
+	ASSERT_EQ(world_alloc_guarded(world, 16, ALIGN_MIN, false), -EAGAIN);
+	alloc(world, 16);
+	ASSERT_EQ(capacity_of(world, world_last(world)), 16);
+	finish(world);
+}
+
 static void alloc_uses_the_last_page(void)
 {
 	unsigned long nr_pages = 64, nr_slots = nr_pages * PAGE_SIZE / 64;
@@ -1596,6 +1616,7 @@ static const struct ktap_test tests[] = {
 	TEST(alloc_prefers_a_span_with_blocks),
 	TEST(alloc_finds_the_one_run_that_fits),
 	TEST(alloc_uses_every_freed_slot_again),
+	TEST(alloc_ends_when_pages_have_to_be_made),
 	TEST(alloc_uses_the_last_page),
 	TEST(alloc_uses_longer_slots_when_full),
 	TEST(alloc_in_longer_slots_keeps_alignment),

@@ -22,7 +22,14 @@ static struct world_region *world_region_of(struct ph_block_region *blocks)
 static int world_refuse(struct world *world, int err)
 {
 	world->nr_refused++;
+	world->refusal = err;
 	return err;
+}
+
+/* Was a commit refused in such a way that the call is to do nothing more? */
+static bool world_is_over(const struct world *world)
+{
+	return world->refusal == -EAGAIN || world->refusal == -EINTR;
 }
 
 static int world_commit(struct ph_block_region *blocks, unsigned long first,
@@ -35,8 +42,10 @@ static int world_commit(struct ph_block_region *blocks, unsigned long first,
 	ASSERT(nr && first < blocks->nr_pages && nr <= blocks->nr_pages - first);
 	for (i = first; i < first + nr; i++)
 		missing += !region->committed[i];
+	ASSERT(!world_is_over(world));
 	if (world->fail_commit_nth && !--world->fail_commit_nth)
-		return world_refuse(world, -EINTR);
+		return world_refuse(world, world->fail_commit_again ? -EAGAIN :
+								      -EINTR);
 	if (missing + world->nr_committed > world->max_committed)
 		return world_refuse(world, -EDQUOT);
 	memset(region->committed + first, 1, nr);
@@ -78,6 +87,7 @@ static void world_decommit(struct ph_block_region *blocks, unsigned long first,
 {
 	struct world_region *region = world_region_of(blocks);
 
+	ASSERT(!world_is_over(region->world));
 	world_check_unused(blocks, first, nr);
 	memset(region->committed + first, 0, nr);
 	region->world->nr_committed -= nr;
@@ -565,6 +575,9 @@ static struct before world_before(const struct world *world, unsigned long bytes
 /* No errno but those that the world caused, and nothing kept after an error. */
 static void world_check_errno(struct world *world, int err, struct before before)
 {
+	if (world_is_over(world))
+		ASSERT_EQ(err, world->refusal);
+	world->refusal = 0;
 	switch (err) {
 	case 0:
 		return;
@@ -575,6 +588,7 @@ static void world_check_errno(struct world *world, int err, struct before before
 		break;
 	case -EDQUOT:
 	case -EINTR:
+	case -EAGAIN:
 		ASSERT(world->nr_refused > before.nr_refused);
 		break;
 	case -EOVERFLOW:

@@ -85,8 +85,10 @@ struct world_block {
  * @nr_committed: pages that are committed
  * @max_committed: more are refused with -EDQUOT
  * @fail_commit_nth: the n-th commit from now on fails; 0 for none
+ * @fail_commit_again: with -EAGAIN, not -EINTR
  * @nr_dropped: pages that were dropped
  * @nr_refused: commits that failed
+ * @refusal: how the last one of the call that runs did
  * @nr_full: how often there was no room
  * @meta_base: shim.alloc_bytes without any metadata
  */
@@ -106,8 +108,10 @@ struct world {
 	unsigned long nr_committed;
 	unsigned long max_committed;
 	unsigned long fail_commit_nth;
+	bool fail_commit_again;
 	unsigned long nr_dropped;
 	unsigned long nr_refused;
+	int refusal;
 	unsigned long nr_full;
 	unsigned long meta_base;
 };
