@@ -467,10 +467,23 @@ void ph_pagemap_unmap(struct ph_region *region)
 				PAGE_SHIFT);
 }
 
+/*
+ * Maps a page map, unless there is one. One that ended, when the region was taken out
+ * of its heap, may still be mapped if the region has come back: it goes first.
+ */
 static int ph_pagemap_map(struct ph_region *region)
 {
+	struct ph_heap *heap = region->heap;
+	bool ended;
 	long addr;
 
+	mutex_lock(&heap->lock);
+	ended = region->map && region->map->ended;
+	mutex_unlock(&heap->lock);
+	if (ended)
+		ph_pagemap_unmap(region);
+	if (READ_ONCE(region->map_base))
+		return 0;
 	addr = ph_region_map(region, PROT_READ, ph_pagemap_pgoff(region),
 			     ph_pagemap_pages(region->blocks.nr_pages));
 	return addr < 0 ? addr : 0;
@@ -539,10 +552,9 @@ static int ph_pagemap_get_region(struct ph_region *region,
 				 struct privheap_pagemap *arg)
 {
 	struct ph_heap *heap = region->heap;
-	int err = 0;
+	int err;
 
-	if (!READ_ONCE(region->map_base))
-		err = ph_pagemap_map(region);
+	err = ph_pagemap_map(region);
 	if (err)
 		return err;
 	mutex_lock(&heap->lock);

@@ -606,6 +606,49 @@ TEST_F(own, answer_goes_meanwhile)
 	expect_nothing_is_left(_metadata, self);
 }
 
+/*
+ * A block is placed in an idle region and taken back, which ends the region's page map,
+ * and placed there again: the region can have another page map.
+ */
+TEST_F_TIMEOUT(wave, page_map_when_answer_goes, 120)
+{
+	const size_t before = offsetof(struct privheap_alloc, out_addr);
+	struct privheap_alloc arg = { .size = sizeof(arg), .bytes = OWN_BYTES };
+	struct forgetter forgetter = {};
+	struct privheap_pagemap map;
+	char *pages, *block;
+	struct heap heap;
+	pthread_t thread;
+	bool ended;
+
+	pages = mmap(NULL, 2 * page_bytes(), PROT_READ | PROT_WRITE,
+		     MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	ASSERT_NE(MAP_FAILED, pages);
+	forgetter.page = pages + page_bytes();
+	ASSERT_EQ(0, pthread_create(&thread, NULL, forget_page, &forgetter));
+	do {
+		ASSERT_EQ(0, heap_create(&heap, self->fd, .idle_bytes = OWN_BYTES));
+		ASSERT_EQ(0, block_alloc(&heap, OWN_BYTES, &block));
+		memset(block, 0x5a, OWN_BYTES);
+		ASSERT_EQ(0, block_free(&heap, block));
+		ASSERT_EQ(0, heap_pagemap(&heap, block, &map));
+		/* No idle pages any more, so the region will not stay for them. */
+		ASSERT_EQ(0, heap_policy(&heap, PRIVHEAP_POLICY_PAGE, 0));
+		arg.heap = heap.id;
+		memcpy(forgetter.page - before, &arg, sizeof(arg));
+		ASSERT_EQ(0, ioctl(self->fd, PRIVHEAP_IOC_ALLOC,
+				   forgetter.page - before));
+		ended = touch_read((char *)(uintptr_t)map.out_map) == SIGSEGV;
+		ASSERT_EQ(0, heap_pagemap(&heap, block, &map));
+		EXPECT_EQ(PRIVHEAP_PAGE_LARGE | PRIVHEAP_PAGE_F_FIRST,
+			  pagemap_at(&map, block).use);
+		EXPECT_EQ(PRIVHEAP_PAGE_COMMITTED, pagemap_at(&map, block).state);
+		ASSERT_EQ(0, heap_destroy(&heap));
+	} while (!ended);
+	__atomic_store_n(&forgetter.stop, true, __ATOMIC_RELEASE);
+	ASSERT_EQ(0, pthread_join(thread, NULL));
+}
+
 TEST_F(own, unmapped_while_idle)
 {
 	char *block;
