@@ -342,13 +342,11 @@ static int ph_counters_attach_locked(struct ph_heap *heap,
 	err = ph_counters_check_locked(heap, counters);
 	if (err)
 		return err;
-	heap->charge.crossed = 0;	/* by a charge that was refused */
-	err = ph_limit_charge_above(heap, 1);
+	err = ph_idle_charge_above(heap, 1);
 	if (err) {
 		ph_limit_report_refusal(heap);
 		return err;
 	}
-	ph_limit_settle(heap);
 	spin_lock(&heap->counters_lock);
 	list_add(&counters->node, &heap->counters);
 	spin_unlock(&heap->counters_lock);

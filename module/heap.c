@@ -441,11 +441,9 @@ static int ph_heap_charge_meta(struct ph_heap *heap)
 	int err;
 
 	mutex_lock(&heap->lock);
-	err = ph_limit_charge_above(heap, PH_HEAP_META_PAGES);
+	err = ph_idle_charge_above(heap, PH_HEAP_META_PAGES);
 	if (err)
 		ph_limit_report_refusal(heap);
-	else
-		ph_limit_settle(heap);
 	mutex_unlock(&heap->lock);
 	return err;
 }

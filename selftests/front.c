@@ -1029,6 +1029,29 @@ TEST_F(front, count_over_limit)
 				   .hard_bytes = PRIVHEAP_LIMIT_NONE));
 }
 
+/* Before that, idle pages go: those of the heap, and of others of the process. */
+TEST_F(front, count_makes_idle_pages_go)
+{
+	static struct privheap_counters counters;
+	struct privheap_limit limit;
+	struct heap other;
+	char *block;
+
+	ASSERT_EQ(0, heap_create(&other, self->fd, .max_bytes = MIB,
+				 .idle_bytes = MIB));
+	ASSERT_EQ(0, block_alloc(&other, MIB / 2, &block));
+	memset(block, 1, MIB / 2);
+	ASSERT_EQ(0, block_free(&other, block));
+	ASSERT_EQ(0, process_limit(self->fd, &limit));
+	ASSERT_EQ(0, process_limit(self->fd, &limit, .flags = PRIVHEAP_LIMIT_F_HARD,
+				   .hard_bytes = limit.out_usage_bytes));
+	EXPECT_EQ(0, heap_count(&self->heap, &counters));
+	ASSERT_EQ(0, process_limit(self->fd, &limit, .flags = PRIVHEAP_LIMIT_F_HARD,
+				   .hard_bytes = PRIVHEAP_LIMIT_NONE));
+	EXPECT_EQ(0, limit.out_nr_failures);
+	EXPECT_EQ(0, heap_destroy(&other));
+}
+
 /* Of a file, of a heap, or a part of a huge page. */
 TEST_F(front, count_in_wrong_memory)
 {

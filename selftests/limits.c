@@ -347,6 +347,27 @@ TEST_F(limits, idle_pages_in_the_range_make_no_room)
 	expect_room_made(_metadata, self->fd, &heap, &other);
 }
 
+/* What a heap itself costs is refused no sooner than pages are. */
+TEST_F(limits, idle_pages_make_room_for_a_heap)
+{
+	struct privheap_limit limit;
+	struct heap heap, other;
+	char *block;
+
+	ASSERT_EQ(0, heap_create(&heap, self->fd, .max_bytes = 4 * MIB,
+				 .idle_bytes = MIB));
+	ASSERT_EQ(0, block_alloc(&heap, MIB / 2, &block));
+	memset(block, 1, MIB / 2);
+	ASSERT_EQ(0, block_free(&heap, block));
+	ASSERT_EQ(0, process_limit(self->fd, &limit));
+	ASSERT_EQ(0, process_limit(self->fd, &limit, .flags = HARD,
+				   .hard_bytes = limit.out_usage_bytes));
+	ASSERT_EQ(0, heap_create(&other, self->fd, .max_bytes = MIB));
+	EXPECT_EQ(0, heap_check_works(&other));
+	ASSERT_EQ(0, process_limit(self->fd, &limit));
+	EXPECT_EQ(0, limit.out_nr_failures);
+}
+
 /* The page that each heap counts as has no other charge beside it here. */
 TEST_F(limits, soft_limit_is_crossed_by_a_heap_itself)
 {
