@@ -939,7 +939,6 @@ struct ph_limit *ph_limit_charge_up(struct ph_limit *limit,
 				    unsigned long nr_pages, enum ph_bound bound,
 				    unsigned int *crossed);
 void ph_limit_uncharge_up(struct ph_limit *limit, unsigned long nr_pages);
-int ph_limit_charge_above(struct ph_heap *heap, unsigned long nr_pages);
 void ph_limit_uncharge_above(struct ph_heap *heap, unsigned long nr_pages);
 int ph_limit_charge(struct ph_heap *heap, unsigned long nr_pages,
 		    unsigned long nr_above);

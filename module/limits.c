@@ -214,15 +214,8 @@ static void ph_limit_report_soft(struct ph_heap *heap, struct ph_limit *limit)
 	ph_event_commit(PRIVHEAP_EVENT_SOFT_LIMIT, heap, limit);
 }
 
-/**
- * ph_limit_charge_above - charge what a heap costs the kernel to its owners
- * @heap: the heap
- * @nr_pages: how many pages it counts as
- *
- * Context: May sleep. Caller holds ph_heap.lock.
- * Return: 0, or -EDQUOT when a node refused; then none is charged.
- */
-int ph_limit_charge_above(struct ph_heap *heap, unsigned long nr_pages)
+/* Charges all nodes above a heap, or none. */
+static int ph_limit_charge_above(struct ph_heap *heap, unsigned long nr_pages)
 {
 	struct ph_limit *refused;
 
@@ -242,8 +235,8 @@ err_refused:
 }
 
 /**
- * ph_limit_uncharge_above - the mirror of ph_limit_charge_above()
- * @heap: the heap
+ * ph_limit_uncharge_above - take a charge of the nodes above a heap alone back
+ * @heap: the heap that was charged
  * @nr_pages: how many
  *
  * Context: Any.
