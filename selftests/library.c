@@ -799,6 +799,30 @@ TEST(unmapped_heap_is_invalid)
 	EXPECT_ERROR(ERROR_INVALID_HANDLE);
 }
 
+/* The front end knows by a number that the heap is dead, which is no handle. */
+TEST(unmapped_heap_has_no_other_handle)
+{
+	HANDLE heap = HeapCreate(0, 0, 1 * MIB);
+	uintptr_t number;
+	char *block;
+
+	ASSERT_HEAP(heap);
+	block = HeapAlloc(heap, 0, 10);
+	ASSERT_NE(NULL, block);
+	ASSERT_NE(NULL, HeapAlloc(heap, 0, 10));
+	ASSERT_TRUE(HeapFree(heap, 0, block));
+	ASSERT_EQ(0, munmap(heap, 1 * MIB));
+	preset_errors();
+	for (number = 0; number < 1000; number++) {
+		EXPECT_EQ(NULL, HeapAlloc((HANDLE)number, 0, 10));
+		EXPECT_ERROR(ERROR_INVALID_HANDLE);
+		EXPECT_EQ(NULL, HeapAlloc((HANDLE)-number, 0, 10));
+		EXPECT_ERROR(ERROR_INVALID_HANDLE);
+	}
+	EXPECT_TRUE(HeapDestroy(heap));
+	EXPECT_NO_ERROR();
+}
+
 /* Its handle may come back while it was never destroyed. */
 TEST(unmapped_heap_is_replaced)
 {

@@ -928,10 +928,11 @@ struct privheap_batch {
 /*
  * What the kernel writes to the key of counters: the program has unmapped a region,
  * so the heap is dead (EIDRM); PRIVHEAP_IOC_RESET has taken all spans back and set
- * the counts to 0.
+ * the counts to 0. Neither is an address of user space, or a number that a program
+ * would come upon.
  */
-#define PRIVHEAP_COUNTERS_DEAD		1
-#define PRIVHEAP_COUNTERS_RESET		2
+#define PRIVHEAP_COUNTERS_DEAD		0x9e1b7d0f5c3a8421ULL
+#define PRIVHEAP_COUNTERS_RESET		0x9e1b7d0f5c3a8422ULL
 
 /**
  * struct privheap_counters - what a program counts in spans that it took
