@@ -4,6 +4,9 @@
  *
  * The child has none of the parent's heaps. Mutexes are taken before the fork
  * in lock order, so that the child inherits what they protect in one piece.
+ *
+ * The handlers are registered when the library is loaded. So those of the program run
+ * before the mutexes are taken, and after they were given back, and may use heaps.
  */
 #include "internal.h"
 
@@ -43,4 +46,10 @@ int hd_fork_register(void)
 {
 	pthread_once(&registered, register_handlers);
 	return register_err;
+}
+
+/* Constructors of the program may make heaps before, and then this has been done. */
+static __attribute__((constructor)) void register_at_load(void)
+{
+	hd_fork_register();
 }

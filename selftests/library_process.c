@@ -430,6 +430,70 @@ static int check_own_heaps(void)
 	return 0;
 }
 
+/* Handlers of fork that the program registered before its first heap */
+
+static struct {
+	HANDLE heap;
+	char *block;
+	unsigned int nr_prepared;
+	int wrong;
+} at_fork;
+
+static void use_before_fork(void)
+{
+	HANDLE other = HeapCreate(0, 0, 0);
+	unsigned int i;
+
+	for (i = 0; i < 3000; i++)
+		at_fork.nr_prepared += !!HeapAlloc(at_fork.heap, 0, i * 5);
+	at_fork.nr_prepared += HeapAlloc(other, 0, 100) && HeapDestroy(other);
+}
+
+static void use_after_fork(void)
+{
+	at_fork.wrong = check_refused(at_fork.heap, at_fork.block);
+	if (!at_fork.wrong)
+		at_fork.wrong = check_own_heaps();
+}
+
+static int what_was_wrong(void *arg)
+{
+	(void)arg;
+	return at_fork.wrong;
+}
+
+static void make_heap_with_cache(void)
+{
+	at_fork.heap = HeapCreate(0, 0, 0);
+	at_fork.block = HeapAlloc(at_fork.heap, 0, 10);
+	HeapFree(at_fork.heap, 0, HeapAlloc(at_fork.heap, 0, 10));
+}
+
+TEST(fork_handler_of_parent_uses_heaps)
+{
+	struct outcome outcome;
+
+	ASSERT_EQ(0, pthread_atfork(use_before_fork, NULL, NULL));
+	make_heap_with_cache();
+	ASSERT_NE(NULL, at_fork.block);
+	outcome = run_in_child(what_was_wrong, NULL);
+	EXPECT_TRUE(ended_well(&outcome));
+	EXPECT_EQ(3001, at_fork.nr_prepared);
+}
+
+TEST(fork_handler_of_child_uses_heaps)
+{
+	struct outcome outcome;
+
+	ASSERT_EQ(0, pthread_atfork(NULL, NULL, use_after_fork));
+	make_heap_with_cache();
+	ASSERT_NE(NULL, at_fork.block);
+	outcome = run_in_child(what_was_wrong, NULL);
+	EXPECT_TRUE(ended_well(&outcome)) {
+		TH_LOG("child: status %#x", outcome.status);
+	}
+}
+
 struct family {
 	HANDLE heap;
 	char *block;
