@@ -56,18 +56,14 @@ static int move_above_standard_streams(int fd)
 	return moved;
 }
 
-/* open() is a cancellation point, and the caller holds a mutex. */
-static int open_uncancelled(const char *path)
+static int open_file(const char *path)
 {
-	int fd, state;
+	int fd;
 
-	pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &state);
 	do {
 		fd = open(path, O_RDWR | O_CLOEXEC);
 	} while (fd < 0 && errno == EINTR);
-	fd = move_above_standard_streams(fd);
-	pthread_setcancelstate(state, NULL);
-	return fd;
+	return move_above_standard_streams(fd);
 }
 
 static int check_device(int fd)
@@ -87,7 +83,7 @@ static int open_locked(void)
 	err = hd_fork_register();
 	if (err)
 		return err;
-	fd = open_uncancelled(device_path());
+	fd = open_file(device_path());
 	if (fd < 0)
 		return -errno;
 	err = check_device(fd);
@@ -104,14 +100,17 @@ static int open_locked(void)
 
 int hd_device_open(void)
 {
-	int saved = errno, err = 0;
+	int saved = errno, err = 0, state;
 
 	if (atomic_load_explicit(&device_fd, memory_order_acquire) >= 0)
 		return 0;
+	/* open(), close() and what is printed would end the thread with the mutex. */
+	pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &state);
 	pthread_mutex_lock(&device_mutex);
 	if (atomic_load_explicit(&device_fd, memory_order_relaxed) < 0)
 		err = open_locked();
 	pthread_mutex_unlock(&device_mutex);
+	pthread_setcancelstate(state, NULL);
 	errno = saved;
 	return err;
 }
@@ -139,11 +138,14 @@ void hd_device_fork_parent(void)
 
 void hd_device_fork_child(void)
 {
-	int saved = errno;
+	int saved = errno, state;
 	int fd = atomic_exchange(&device_fd, -1);
 
+	/* fork() is no cancellation point, close() is. */
+	pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &state);
 	if (fd >= 0)
 		close(fd);
+	pthread_setcancelstate(state, NULL);
 	errno = saved;
 	pthread_mutex_unlock(&device_mutex);
 }

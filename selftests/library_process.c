@@ -130,6 +130,82 @@ TEST(create_without_descriptors)
 	EXPECT_NO_ERROR();
 }
 
+/* A thread that is to end, but in no call of the library */
+
+static void *create_cancelled(void *arg)
+{
+	(void)arg;
+	pthread_cancel(pthread_self());
+	return HeapCreate(0, 0, 0);
+}
+
+static void *get_process_heap_cancelled(void *arg)
+{
+	(void)arg;
+	pthread_cancel(pthread_self());
+	return GetProcessHeap();
+}
+
+/* What a thread returns; PTHREAD_CANCELED if it came to an end before. */
+static void *result_of(void *(*body)(void *), void *arg)
+{
+	void *result = PTHREAD_CANCELED;
+	pthread_t thread;
+
+	if (!pthread_create(&thread, NULL, body, arg))
+		pthread_join(thread, &result);
+	return result;
+}
+
+TEST(create_on_another_device_cancelled)
+{
+	setenv("HEAPDEV_DEVICE", "/dev/zero", 1);
+	ASSERT_EQ(NULL, result_of(create_cancelled, NULL));
+	ASSERT_EQ(NULL, result_of(get_process_heap_cancelled, NULL));
+	preset_errors();
+	EXPECT_EQ(NULL, HeapCreate(0, 0, 0));
+	EXPECT_ERROR(ERROR_NOT_SUPPORTED);
+	EXPECT_EQ(NULL, GetProcessHeap());
+	EXPECT_ERROR(ERROR_NOT_SUPPORTED);
+}
+
+TEST(create_with_unknown_setting_cancelled)
+{
+	void *heap;
+
+	setenv("HEAPDEV_GFLAGS", "there-is-no-such-setting", 1);
+	heap = result_of(create_cancelled, NULL);
+	ASSERT_NE(PTHREAD_CANCELED, heap);
+	EXPECT_NE(NULL, HeapAlloc(heap, 0, 10));
+	EXPECT_NE(NULL, HeapCreate(0, 0, 0));
+}
+
+static void *fork_in_thread(void *arg)
+{
+	(void)arg;
+	pthread_cancel(pthread_self());
+	return (void *)(intptr_t)fork();
+}
+
+/* What comes first in the child; nothing if the library's handler is its end. */
+static void end_child(void)
+{
+	_exit(42);
+}
+
+TEST(fork_cancelled)
+{
+	int status = -1;
+	pid_t child;
+
+	ASSERT_HEAP(HeapCreate(0, 0, 0));
+	ASSERT_EQ(0, pthread_atfork(NULL, NULL, end_child));
+	child = (intptr_t)result_of(fork_in_thread, NULL);
+	ASSERT_LT(0, child);
+	ASSERT_EQ(child, waitpid(child, &status, 0));
+	EXPECT_EQ(42, WIFEXITED(status) ? WEXITSTATUS(status) : -1);
+}
+
 /* The descriptor that is open now and was not before. */
 static int new_descriptor(const bool *before, int count)
 {
