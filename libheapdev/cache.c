@@ -15,8 +15,11 @@
 #include <errno.h>
 #include <linux/membarrier.h>
 #include <sched.h>
+#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/syscall.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "frontend.h"
@@ -27,6 +30,8 @@
 #define BIN_MAX_SLOTS		2048U
 /* What a bin of a heap that begins anew is given. */
 #define REFILL_SLOTS		64U
+/* Turns of a wait before it sleeps. */
+#define NR_YIELDS		100U
 /* What the bins of a cache may hold together. */
 #define CACHE_MAX_BYTES		(512UL << 10)
 
@@ -62,20 +67,59 @@ static __thread struct hd_cache *recent[NR_RECENT];
 
 /* Gates */
 
-static bool cpus_agree(int command)
+/* 0 or a negative errno. */
+static int membarrier(int command)
 {
 	int saved = errno;
-	bool done = !syscall(SYS_membarrier, command, 0, 0);
+	int err = syscall(SYS_membarrier, command, 0, 0) ? -errno : 0;
 
 	errno = saved;
-	return done;
+	return err;
+}
+
+/*
+ * Between one look and the next, of which there were so many. A thread with a real-time
+ * priority yields to none below, so it has to sleep; a millisecond at most.
+ */
+static void wait_turn(unsigned int nr)
+{
+	unsigned int nr_sleeps = nr - NR_YIELDS;
+	struct timespec time = {
+		.tv_nsec = 1000L << (nr_sleeps < 10 ? nr_sleeps : 10),
+	};
+	int saved = errno;
+
+	if (nr < NR_YIELDS) {
+		sched_yield();
+		return;
+	}
+	/* By number, as this is no place to be cancelled. */
+	syscall(SYS_clock_nanosleep, CLOCK_MONOTONIC, 0, &time, NULL);
+	errno = saved;
+}
+
+/* Without it two threads might have the same block, so nothing may go on. */
+static void make_cpus_agree(void)
+{
+	unsigned int nr = NR_YIELDS;
+	int err;
+
+	while ((err = membarrier(MEMBARRIER_CMD_PRIVATE_EXPEDITED)) == -ENOMEM)
+		wait_turn(nr++);
+	if (!err)
+		return;
+	pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, NULL);
+	dprintf(STDERR_FILENO, "libheapdev: membarrier() fails, errno %d\n", -err);
+	abort();
 }
 
 static void wait_until_idle(struct hd_cache *cache)
 {
+	unsigned int nr = 0;
+
 	/* Pairs with hd_front_end(). */
 	while (atomic_load_explicit(&cache->busy, memory_order_acquire))
-		sched_yield();
+		wait_turn(nr++);
 }
 
 /* Not if the kernel has said that the heap is dead. */
@@ -100,7 +144,7 @@ void hd_cache_stop(const struct hd_front *front, struct hd_cache *cache)
 		return;
 	hd_cache_change_key(cache, (uintptr_t)cache->heap->handle,
 			    HD_KEY_CLOSED);
-	cpus_agree(MEMBARRIER_CMD_PRIVATE_EXPEDITED);
+	make_cpus_agree();
 	wait_until_idle(cache);
 }
 
@@ -126,7 +170,7 @@ void hd_front_close_locked(struct hd_front *front, const struct hd_cache *own)
 	}
 	if (!others)
 		return;
-	cpus_agree(MEMBARRIER_CMD_PRIVATE_EXPEDITED);
+	make_cpus_agree();
 	for (cache = front->caches; cache; cache = cache->next)
 		if (cache != own)
 			wait_until_idle(cache);
@@ -601,7 +645,7 @@ bool hd_cache_init(void)
 	if (!has_thread_key && pthread_key_create(&thread_key, thread_exit))
 		return false;
 	has_thread_key = true;
-	return cpus_agree(MEMBARRIER_CMD_REGISTER_PRIVATE_EXPEDITED);
+	return !membarrier(MEMBARRIER_CMD_REGISTER_PRIVATE_EXPEDITED);
 }
 
 void hd_cache_fork_child(void)

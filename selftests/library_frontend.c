@@ -12,6 +12,7 @@
 
 #include "kselftest_harness.h"
 #include "library_util.h"
+#include "seccomp_util.h"
 
 /* The largest block that the front end serves. */
 #define FRONT_MAX	((SIZE_T)16384)
@@ -567,6 +568,167 @@ TEST(lock_holds_threads_with_caches)
 	pthread_join(worker.thread, NULL);
 	EXPECT_EQ(0, worker.nr_bad);
 	EXPECT_TRUE(HeapDestroy(heap));
+}
+
+/* Other threads' calls are waited for, or nothing goes on */
+
+/* Only a thread with a lower priority can end what it waits for, on the same CPU. */
+static int lock_with_priority(void *arg)
+{
+	const struct sched_param high = { .sched_priority = 1 }, none = { 0 };
+	const struct timespec moment = { .tv_nsec = 500000 };
+	HANDLE heap = HeapCreate(0, 0, 0);
+	pthread_barrier_t barrier;
+	_Atomic int stop = 0;
+	struct worker worker = {
+		.heap = heap, .barrier = &barrier, .stop = &stop,
+	};
+	cpu_set_t cpu;
+	int i;
+
+	(void)arg;
+	CPU_ZERO(&cpu);
+	CPU_SET(0, &cpu);
+	if (sched_setaffinity(0, sizeof(cpu), &cpu))
+		return 2;
+	pthread_barrier_init(&barrier, NULL, 2);
+	if (pthread_create(&worker.thread, NULL, use_until_stopped, &worker))
+		return 3;
+	pthread_barrier_wait(&barrier);
+	alarm(20);	/* it might wait for ever */
+	if (sched_setscheduler(0, SCHED_FIFO, &high))
+		return 4;
+	for (i = 0; i < 300; i++) {
+		if (!HeapLock(heap) || !HeapUnlock(heap))
+			return 5;
+		nanosleep(&moment, NULL);	/* the other one goes on */
+	}
+	if (sched_setscheduler(0, SCHED_OTHER, &none))
+		return 6;
+	atomic_store(&stop, 1);
+	pthread_join(worker.thread, NULL);
+	return worker.nr_bad ? 7 : 0;
+}
+
+#define RT_RUNTIME	"/proc/sys/kernel/sched_rt_runtime_us"
+
+static bool set_rt_runtime(const char *text)
+{
+	int fd = open(RT_RUNTIME, O_WRONLY | O_CLOEXEC);
+	bool done = fd >= 0 && write(fd, text, strlen(text)) > 0;
+
+	close(fd);
+	return done;
+}
+
+TEST(lock_by_thread_with_priority)
+{
+	char before[32] = { 0 };
+	struct outcome outcome;
+	int fd = open(RT_RUNTIME, O_RDONLY | O_CLOEXEC);
+
+	ASSERT_LT(0, read(fd, before, sizeof(before) - 1));
+	close(fd);
+	ASSERT_TRUE(set_rt_runtime("-1"));
+	outcome = run_in_child(lock_with_priority, NULL);
+	EXPECT_TRUE(set_rt_runtime(before));
+	EXPECT_TRUE(ended_well(&outcome)) {
+		TH_LOG("child: status %#x", outcome.status);
+	}
+}
+
+/* As in a sandbox that came after the first heap. */
+static int compact_in_sandbox(void *arg)
+{
+	pthread_barrier_t barrier;
+	struct worker worker = { .heap = HeapCreate(0, 0, 0), .barrier = &barrier };
+
+	pthread_barrier_init(&barrier, NULL, 2);
+	if (pthread_create(&worker.thread, NULL, use_and_wait, &worker))
+		return 2;
+	pthread_barrier_wait(&barrier);
+	HeapFree(worker.heap, 0, HeapAlloc(worker.heap, 0, 10));
+	if (refuse_call(SYS_membarrier, *(int *)arg))
+		return 3;
+	HeapCompact(worker.heap, 0);
+	return 0;
+}
+
+TEST(compact_without_barrier)
+{
+	int errors[] = { EPERM, ENOSYS, EINVAL };
+	struct outcome outcome;
+	unsigned int i;
+
+	for (i = 0; i < 3; i++) {
+		outcome = run_in_child(compact_in_sandbox, &errors[i]);
+		if (!front_end_is_on()) {
+			EXPECT_TRUE(ended_well(&outcome));
+			continue;
+		}
+		EXPECT_TRUE(ended_by(&outcome, SIGABRT)) {
+			TH_LOG("child: status %#x", outcome.status);
+		}
+		EXPECT_EQ(1, count_lines(outcome.text));
+		EXPECT_NE(NULL, strstr(outcome.text, "libheapdev: membarrier"));
+	}
+}
+
+/* There are threads whose calls another one answers. */
+struct answers {
+	pthread_barrier_t barrier;
+	int fd;
+	_Atomic unsigned int nr_calls;
+};
+
+/* The first ones fail. */
+static void *fail_three(void *arg)
+{
+	struct answers *answers = arg;
+	struct seccomp_notif call;
+
+	pthread_barrier_wait(&answers->barrier);
+	while (!next_held(answers->fd, &call)) {
+		if (++answers->nr_calls <= 3)
+			answer_held(answers->fd, &call, ENOMEM);
+		else
+			let_go(answers->fd, &call);
+	}
+	return NULL;
+}
+
+static int compact_without_memory(void *arg)
+{
+	static struct answers answers;
+	pthread_barrier_t barrier;
+	struct worker worker = { .heap = HeapCreate(0, 0, 0), .barrier = &barrier };
+	pthread_t thread;
+
+	(void)arg;
+	pthread_barrier_init(&barrier, NULL, 2);
+	pthread_barrier_init(&answers.barrier, NULL, 2);
+	if (pthread_create(&worker.thread, NULL, use_and_wait, &worker) ||
+	    pthread_create(&thread, NULL, fail_three, &answers))
+		return 2;
+	pthread_barrier_wait(&barrier);
+	HeapFree(worker.heap, 0, HeapAlloc(worker.heap, 0, 10));
+	answers.fd = hold_call(SYS_membarrier);
+	if (answers.fd < 0)
+		return 3;
+	pthread_barrier_wait(&answers.barrier);
+	HeapCompact(worker.heap, 0);
+	return answers.nr_calls < (front_end_is_on() ? 4 : 0) ? 4 : 0;
+}
+
+/* That the kernel has no memory for it passes. */
+TEST(compact_waits_for_barrier)
+{
+	struct outcome outcome = run_in_child(compact_without_memory, NULL);
+
+	EXPECT_TRUE(ended_well(&outcome)) {
+		TH_LOG("child: status %#x", outcome.status);
+	}
+	EXPECT_STREQ("", outcome.text);
 }
 
 /* Blocks that one thread allocates and another one frees. */
