@@ -237,25 +237,35 @@ static void put_report(struct line *line, const struct hd_report *report)
 	put_stack(line, "freed", report->free_cookie);
 }
 
-void hd_report_print(const struct hd_report *report)
+static void print(struct line *line, const struct hd_report *report)
 {
-	struct line line;
 	int saved = errno;
 
-	line.used = 0;
-	put_report(&line, report);
-	write_line(&line);
+	line->used = 0;
+	put_report(line, report);
+	write_line(line);
 	errno = saved;
 }
 
-/* Of several threads that end the process, one tells why. */
+void hd_report_print(const struct hd_report *report)
+{
+	struct line line;
+
+	print(&line, report);
+}
+
+/*
+ * Of several threads that end the process, one tells why. The line is not on the
+ * stack, which may be a small one for signals.
+ */
 static void print_last(const struct hd_report *report)
 {
 	static atomic_flag taken = ATOMIC_FLAG_INIT;
+	static struct line line;
 
 	while (atomic_flag_test_and_set(&taken))
 		pause();
-	hd_report_print(report);
+	print(&line, report);
 }
 
 void hd_report_fatal(const struct hd_report *report)

@@ -377,6 +377,20 @@ static int overrun(HANDLE heap)
 	return 0;
 }
 
+/* Handlers of signals run on 8 KiB, below which nothing can be touched. */
+static int overrun_on_small_stack(HANDLE heap)
+{
+	stack_t stack = { .ss_size = 8192 };
+	char *mem = mmap(NULL, page_bytes() + stack.ss_size, PROT_NONE,
+			 MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+	stack.ss_sp = mem + page_bytes();
+	if (mprotect(stack.ss_sp, stack.ss_size, PROT_READ | PROT_WRITE) ||
+	    sigaltstack(&stack, NULL))
+		return 2;
+	return overrun(heap);
+}
+
 static int overrun_read(HANDLE heap)
 {
 	volatile char *block = HeapAlloc(heap, 0, 32);
@@ -578,6 +592,8 @@ static const struct hit hits[] = {
 	  { "stop 0x4 (extreme size) in HeapAlloc", ", size 2146435073" } },
 	{ "unaligned", "hpa,unaligned", overrun, SIGSEGV,
 	  { "stop 0x13 ", ", 0 bytes behind its end" } },
+	{ "small_stack", "hpa", overrun_on_small_stack, SIGSEGV,
+	  { "stop 0x13 ", "; allocated by thread " } },
 	{ "notraces", "hpa,notraces", overrun, SIGSEGV,
 	  { "; allocated by thread " } },
 };
