@@ -46,9 +46,11 @@ void hd_debug_init(void)
 static uint64_t first_random(const struct hd_settings *settings)
 {
 	uint64_t seed = settings->seed;
+	int saved = errno;
 
 	if (!seed && getrandom(&seed, sizeof(seed), GRND_NONBLOCK) < 0)
 		seed = getpid();
+	errno = saved;
 	return seed;
 }
 
@@ -58,10 +60,12 @@ struct hd_debug *hd_debug_new(struct hd_debug *old,
 {
 	static const pthread_mutex_t unlocked = PTHREAD_MUTEX_INITIALIZER;
 	struct hd_debug *debug = old;
+	int saved = errno;
 
 	if (!debug) {
 		debug = mmap(NULL, sizeof(*debug), PROT_READ | PROT_WRITE,
 			     MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+		errno = saved;
 		if (debug == MAP_FAILED)
 			return NULL;
 	}

@@ -12,6 +12,7 @@
  * become so by being resized; what of it lies that far in is left out, too. When
  * one becomes shorter, the kernel may take back all pages but those that are left.
  */
+#include <errno.h>
 #include <string.h>
 #include <sys/mman.h>
 
@@ -75,11 +76,13 @@ static bool grow(struct hd_shadow *shadow)
 		.nr_slots = shadow->nr_slots ? 2 * shadow->nr_slots : FIRST_SLOTS,
 		.nr_pages = shadow->nr_pages,
 	};
+	int saved = errno;
 	size_t i;
 
 	bigger.pages = mmap(NULL, bigger.nr_slots * sizeof(*bigger.pages),
 			    PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS,
 			    -1, 0);
+	errno = saved;
 	if (bigger.pages == MAP_FAILED)
 		return false;
 	for (i = 0; i < shadow->nr_slots; i++)

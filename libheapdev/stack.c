@@ -8,6 +8,7 @@
  * twice, which does no harm. So a signal handler can read every stack whose number
  * it is given.
  */
+#include <errno.h>
 #include <execinfo.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -40,6 +41,7 @@ static struct depot *_Atomic the_depot;
 
 static void make_depot(void)
 {
+	int saved = errno;
 	void *mem = mmap(NULL, DEPOT_BYTES, PROT_READ | PROT_WRITE,
 			 MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
 	void *frame;
@@ -48,6 +50,7 @@ static void make_depot(void)
 	backtrace(&frame, 1);
 	if (mem != MAP_FAILED)
 		atomic_store(&the_depot, mem);
+	errno = saved;
 }
 
 static struct stack *stack_at(struct depot *depot, uint32_t number)

@@ -8,6 +8,7 @@
 
 #include "kselftest_harness.h"
 #include "library_util.h"
+#include "seccomp_util.h"
 
 #define TAIL_BYTES	16
 
@@ -780,6 +781,33 @@ TEST(lock_of_ended_thread)
 	EXPECT_TRUE(HeapLock(heap));
 	EXPECT_TRUE(HeapUnlock(heap));
 	EXPECT_TRUE(HeapDestroy(heap));
+}
+
+TEST(errno_without_memory)
+{
+	HANDLE heap = with("hfc");
+	unsigned int i;
+
+	ASSERT_HEAP(heap);
+	ASSERT_NE(NULL, HeapAlloc(heap, 0, 10));
+	ASSERT_EQ(0, refuse_call(SYS_mmap, ENOMEM));
+	preset_errors();
+	for (i = 0; i < 500; i++) {
+		EXPECT_NE(NULL, HeapAlloc(heap, 0, 5000));
+		EXPECT_NO_ERROR();
+	}
+	EXPECT_EQ(NULL, with("hfc"));
+	EXPECT_ERROR(ERROR_NOT_ENOUGH_MEMORY);
+	EXPECT_TRUE(HeapValidate(heap, 0, NULL));
+	EXPECT_NO_ERROR();
+}
+
+TEST(errno_without_random_numbers)
+{
+	ASSERT_EQ(0, refuse_call(SYS_getrandom, ENOSYS));
+	preset_errors();
+	EXPECT_NE(NULL, with("htc"));
+	EXPECT_NO_ERROR();
 }
 
 /* Destroyed, and another one in its place: nothing is left of the first. */

@@ -10,6 +10,7 @@
 
 #include "kselftest_harness.h"
 #include "library_util.h"
+#include "seccomp_util.h"
 
 #define HEADER_BYTES	64
 #define TAIL_BYTES	16
@@ -651,6 +652,30 @@ TEST(validate_tells_and_goes_on)
 
 	EXPECT_TRUE(ended_well(&outcome));
 	EXPECT_EQ(2, count_lines(outcome.text));
+}
+
+/* What looks for the callers is loaded at the first block; here it is not there. */
+TEST(errno_without_callers)
+{
+	HANDLE heap = with("hpa");
+
+	ASSERT_HEAP(heap);
+	ASSERT_EQ(0, refuse_call(SYS_openat, EACCES));
+	preset_errors();
+	EXPECT_NE(NULL, HeapAlloc(heap, 0, 100));
+	EXPECT_NO_ERROR();
+}
+
+/* Nor is there room to keep them. */
+TEST(errno_without_memory_for_callers)
+{
+	HANDLE heap = with("hpa");
+
+	ASSERT_HEAP(heap);
+	ASSERT_EQ(0, refuse_call(SYS_mmap, ENOMEM));
+	preset_errors();
+	EXPECT_NE(NULL, HeapAlloc(heap, 0, 100));
+	EXPECT_NO_ERROR();
 }
 
 /* By environment: what concerns no heap, and a binary that knows nothing of it */
