@@ -509,6 +509,8 @@ static void forget(struct hd_heap *heap)
 {
 	atomic_store_explicit(&heap->id, 0, memory_order_relaxed);
 	heap->kept_id = 0;
+	/* Its mutex was not taken: what it leads to may be half of a change. */
+	heap->debug_memory = NULL;
 	hd_lock_reset(&heap->lock);
 	hd_lock_reset(&heap->debug_lock);
 	hd_front_reset(&heap->front);
