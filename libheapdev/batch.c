@@ -69,6 +69,8 @@ static void call_kernel(struct batch *batch)
 			member->Block = (void *)(uintptr_t)entry->out_addr;
 		else if (batch->op == PRIVHEAP_BATCH_ALLOC)
 			err = alloc_again(batch, member, err);
+		if (batch->op == PRIVHEAP_BATCH_ALLOC && !err)
+			err = hd_heap_check_block(&batch->ref, member->Block);
 		settle(batch, member, err);
 	}
 	batch->nr = 0;

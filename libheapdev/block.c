@@ -58,7 +58,7 @@ static int alloc(const struct hd_ref *ref, uint32_t flags, size_t bytes,
 	err = hd_backend_alloc(ref->id, flags, bytes, block, scopes);
 	if (err && hd_front_make_room(ref, bytes, err))
 		err = hd_backend_alloc(ref->id, flags, bytes, block, scopes);
-	return err;
+	return err ? err : hd_heap_check_block(ref, *block);
 }
 
 static int free_block(const struct hd_ref *ref, void *block)

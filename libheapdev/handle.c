@@ -179,3 +179,11 @@ void hd_heap_leave(struct hd_ref *ref)
 	if (!(ref->flags & HEAP_NO_SERIALIZE))
 		hd_lock_release(ref->lock);
 }
+
+int hd_heap_check_block(const struct hd_ref *ref, void *block)
+{
+	if (hd_heap_is_same(ref))
+		return 0;
+	hd_backend_free(ref->id, block);
+	return -ENXIO;
+}

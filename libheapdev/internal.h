@@ -326,6 +326,18 @@ bool hd_heap_enter(struct hd_ref *ref, HANDLE handle, DWORD flags);
  */
 void hd_heap_leave(struct hd_ref *ref);
 
+/**
+ * hd_heap_check_block() - see whether a new block of the kernel's is the program's
+ * @ref: the heap
+ * @block: the block
+ *
+ * If another thread destroyed the heap during the call it may be one that is kept: then
+ * nobody may find the block in the next one.
+ *
+ * Return: 0, or -ENXIO and the block was freed again.
+ */
+int hd_heap_check_block(const struct hd_ref *ref, void *block);
+
 /* frontend.c: what works on a heap that a call has entered */
 
 /* What the environment says; before the first heap. */

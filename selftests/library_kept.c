@@ -3,13 +3,16 @@
  * Heaps that are destroyed and made again: the library keeps some of them, of which
  * nothing can be told but that it is fast. What the kernel knows tells the rest.
  */
+#include <fcntl.h>
 #include <pthread.h>
+#include <sched.h>
 #include <sys/mman.h>
 
 #include <heapdev-admin.h>
 
 #include "kselftest_harness.h"
 #include "library_util.h"
+#include "seccomp_util.h"
 
 /* So many are kept at most, and so much is in the spans of one. */
 #define MAX_KEPT	8
@@ -417,6 +420,114 @@ TEST(limit_gives_back)
 		limits.HardBytes = limits.CeilingBytes;
 		ASSERT_TRUE(HeapdevSetLimits(NULL, HEAPDEV_LIMIT_HARD, &limits));
 	}
+}
+
+/* A thread that uses a heap which another one destroys, as no program should */
+
+struct late {
+	HANDLE heap;
+	int fd;
+	pthread_t owner, walker, user;
+	_Atomic pid_t owner_tid, user_tid;
+	_Atomic bool held, destroy;
+	void *block;
+	DWORD error;
+};
+
+static void *make_and_destroy(void *arg)
+{
+	struct late *late = arg;
+
+	late->heap = HeapCreate(HEAP_NO_SERIALIZE, 0, 0);
+	HeapFree(late->heap, 0, HeapAlloc(late->heap, 0, 10));
+	late->owner_tid = gettid();
+	while (!late->destroy)
+		sched_yield();
+	HeapDestroy(late->heap);
+	return NULL;
+}
+
+/* Has the heap to itself as long as its call waits. */
+static void *walk_held(void *arg)
+{
+	PROCESS_HEAP_ENTRY entry = { .lpData = NULL };
+	struct late *late = arg;
+
+	late->fd = hold_call(SYS_ioctl);
+	late->held = true;
+	HeapWalk(late->heap, &entry);
+	return NULL;
+}
+
+static void *use_late(void *arg)
+{
+	struct late *late = arg;
+
+	late->user_tid = gettid();
+	SetLastError(0);
+	late->block = HeapAlloc(late->heap, 0, 100);
+	late->error = GetLastError();
+	return NULL;
+}
+
+static void *let_all_go(void *arg)
+{
+	struct late *late = arg;
+	struct seccomp_notif call;
+
+	while (!next_held(late->fd, &call))
+		let_go(late->fd, &call);
+	return NULL;
+}
+
+static void wait_for_sleep(_Atomic pid_t *tid)
+{
+	char path[64], text[64] = { 0 };
+	int fd;
+
+	while (atoi(text) != SYS_futex) {
+		sched_yield();
+		snprintf(path, sizeof(path), "/proc/self/task/%d/syscall", *tid);
+		fd = open(path, O_RDONLY | O_CLOEXEC);
+		if (fd < 0 || read(fd, text, sizeof(text) - 1) < 0)
+			*text = 0;
+		close(fd);
+	}
+}
+
+/* The block that it gets in the end is none of the heap that comes after. */
+TEST(alloc_while_others_destroy)
+{
+	static struct late late;
+	struct seccomp_notif call;
+	pthread_t thread;
+	HANDLE heap;
+
+	if (!front_end_is_on())	/* then there is nothing to wait for */
+		return;
+	ASSERT_EQ(0, pthread_create(&late.owner, NULL, make_and_destroy, &late));
+	while (!late.owner_tid)
+		sched_yield();
+	ASSERT_HEAP(late.heap);
+	ASSERT_EQ(0, pthread_create(&late.walker, NULL, walk_held, &late));
+	while (!late.held)
+		sched_yield();
+	ASSERT_EQ(0, next_held(late.fd, &call));
+	ASSERT_EQ(0, pthread_create(&late.user, NULL, use_late, &late));
+	wait_for_sleep(&late.user_tid);
+	late.destroy = true;
+	wait_for_sleep(&late.owner_tid);
+	ASSERT_EQ(0, pthread_create(&thread, NULL, let_all_go, &late));
+	ASSERT_EQ(0, let_go(late.fd, &call));
+	pthread_join(late.walker, NULL);
+	pthread_join(late.user, NULL);
+	pthread_join(late.owner, NULL);
+	EXPECT_EQ(NULL, late.block);
+	EXPECT_EQ(ERROR_INVALID_HANDLE, late.error);
+	heap = HeapCreate(HEAP_NO_SERIALIZE, 0, 0);
+	ASSERT_EQ(late.heap, heap);
+	EXPECT_EQ(0, summary_of(heap).cbAllocated);
+	EXPECT_EQ(0, count_busy(heap));
 }
 
 struct server {
