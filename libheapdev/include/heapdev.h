@@ -933,7 +933,8 @@ typedef PTOP_LEVEL_EXCEPTION_FILTER LPTOP_LEVEL_EXCEPTION_FILTER;
  * NULL after all, with the last error as without exceptions. If nobody deals
  * with the exception, one line on standard error tells so and the process ends
  * with SIGABRT; EXCEPTION_EXECUTE_HANDLER from the filter ends it without the
- * line. A handler may leave with longjmp() or, in C++, by throwing.
+ * line. A handler may leave with longjmp(), but not out of a HEAPDEV_TRY, or, in
+ * C++, by throwing.
  */
 
 /**
@@ -976,8 +977,9 @@ SetUnhandledExceptionFilter(LPTOP_LEVEL_EXCEPTION_FILTER lpTopLevelExceptionFilt
  *		printf("%#x\n", HEAPDEV_EXCEPTION->ExceptionCode);
  *	} HEAPDEV_END
  *
- * The body may be left by return, break, continue and goto. The except part
- * belongs to no guard: what is raised there goes to the next outer one. The
+ * The body may be left by return, break, continue and goto, and in C++ by throwing;
+ * not by longjmp(), which leaves the guard in place although it is gone. The except
+ * part belongs to no guard: what is raised there goes to the next outer one. The
  * rules of setjmp() hold: a local variable that the body changes and that is
  * read afterwards must be volatile; and in C++ no object with a destructor may
  * live between the guard and the call that raises. Locks taken with HeapLock()
