@@ -66,7 +66,7 @@ static noinline void ph_pool_pop(struct ph_pool *pool, struct ph_batch *batch,
 	while (batch->nr < nr && pool->nr) {
 		page = list_first_entry(&pool->pages, struct page, lru);
 		list_del(&page->lru);
-		pool->nr--;
+		WRITE_ONCE(pool->nr, pool->nr - 1);
 		batch->pages[batch->nr++] = page;
 	}
 	spin_unlock(&pool->lock);
@@ -113,7 +113,7 @@ static void ph_pool_push(struct ph_pool *pool, struct ph_batch *batch)
 		if (pool->nr < bound && page_ref_count(page) == 1 &&
 		    !PageHWPoison(page)) {
 			list_add(&page->lru, &pool->pages);
-			pool->nr++;
+			WRITE_ONCE(pool->nr, pool->nr + 1);
 		} else {
 			batch->pages[left++] = page;
 		}
@@ -362,7 +362,7 @@ static unsigned long ph_pool_cut(struct ph_pool *pool, unsigned long nr,
 	nr = min_t(unsigned long, nr, pool->nr);
 	for (i = 0; i < nr; i++)
 		list_move(pool->pages.prev, pages);
-	pool->nr -= nr;
+	WRITE_ONCE(pool->nr, pool->nr - nr);
 	spin_unlock(&pool->lock);
 	atomic_long_sub(nr, &ph_pools_pages);
 	return nr;
