@@ -310,27 +310,28 @@ void hd_bin_drain(struct hd_front *front, struct hd_bin *bin, size_t count)
 
 /*
  * Up to @want slots out of the cache's own spans, of those that are everybody's, and of
- * empty ones; false if there is none.
+ * empty ones, if @any even one that another thread has; false if there is none.
  */
 static bool bin_take(struct hd_front *front, struct hd_cache *cache,
-		     unsigned int class, size_t want)
+		     unsigned int class, size_t want, bool any)
 {
 	struct hd_bin *bin = &cache->bins[class];
 	struct hd_span *span;
-	bool any = false;
+	bool taken = false;
 
 	while (want) {
 		span = cache->partial[class];
 		if (!span)
 			span = front->partial[class];
 		if (!span)
-			span = hd_span_use_empty(front, cache, class);
+			span = hd_span_use_empty(front, cache, class,
+						 any && !taken);
 		if (!span)
 			break;
 		want -= hd_span_take_slots(front, bin, span, want);
-		any = true;
+		taken = true;
 	}
-	return any;
+	return taken;
 }
 
 /*
@@ -349,7 +350,7 @@ static bool bin_take_over(struct hd_front *front, struct hd_cache *cache,
 	if (!other)
 		return false;
 	hd_span_pass(front, other->partial[class], cache);
-	return bin_take(front, cache, class, want);
+	return bin_take(front, cache, class, want, false);
 }
 
 /* Fills an empty bin, at least with one slot. */
@@ -366,13 +367,14 @@ int hd_bin_fill(struct hd_hold *hold, uint64_t id, unsigned int class)
 	if (!bin_room(bin))
 		return -ENOMEM;
 	want = (bin_room(bin) + 1) / 2;
-	if (bin_take(front, cache, class, want) ||
+	if (bin_take(front, cache, class, want, front->near) ||
 	    bin_take_over(front, cache, class, want, front->near))
 		return 0;
 	err = hd_span_add(hold, id, class);
 	if (!err)
-		bin_take(front, cache, class, want);
-	else if (bin_take_over(front, cache, class, want, true))
+		bin_take(front, cache, class, want, false);
+	else if (bin_take(front, cache, class, want, true) ||
+		 bin_take_over(front, cache, class, want, true))
 		err = 0;
 	return err;
 }
@@ -387,8 +389,8 @@ void hd_cache_refill(struct hd_front *front, struct hd_cache *cache)
 		bin = &cache->bins[i];
 		bin->top = bin->base;
 		room = bin_room(bin);
-		bin_take(front, cache, i, room < REFILL_SLOTS ? room :
-								REFILL_SLOTS);
+		bin_take(front, cache, i,
+			 room < REFILL_SLOTS ? room : REFILL_SLOTS, true);
 	}
 }
 

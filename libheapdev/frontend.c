@@ -669,7 +669,8 @@ void hd_front_fork_child(void)
 
 void hd_front_reset(struct hd_front *front)
 {
-	static const pthread_mutex_t unlocked = PTHREAD_MUTEX_INITIALIZER;
+	static const pthread_mutex_t unlocked =
+		PTHREAD_ADAPTIVE_MUTEX_INITIALIZER_NP;
 
 	memset(front, 0, sizeof(*front));
 	front->mutex = unlocked;

@@ -182,9 +182,9 @@ void hd_span_init(void);
 int hd_span_add(struct hd_hold *hold, uint64_t id, unsigned int class);
 /* Takes a span without a block out, that is on no list. */
 void hd_span_remove(struct hd_front *front, struct hd_span *span);
-/* Makes an empty span one that is used again, by a cache. */
+/* Makes an empty span one that is used again, by a cache; another thread's if @any. */
 struct hd_span *hd_span_use_empty(struct hd_front *front, struct hd_cache *cache,
-				  unsigned int class);
+				  unsigned int class, bool any);
 /* Passes a span with a block on to another cache, or to all of them (NULL). */
 void hd_span_pass(struct hd_front *front, struct hd_span *span,
 		  struct hd_cache *to);

@@ -63,6 +63,8 @@ static void init_mutex(pthread_mutex_t *mutex, bool robust)
 	pthread_mutexattr_t attributes;
 
 	pthread_mutexattr_init(&attributes);
+	/* It is held for less time than it takes to sleep and be woken. */
+	pthread_mutexattr_settype(&attributes, PTHREAD_MUTEX_ADAPTIVE_NP);
 	if (robust)
 		pthread_mutexattr_setrobust(&attributes, PTHREAD_MUTEX_ROBUST);
 	pthread_mutex_init(mutex, &attributes);

@@ -387,14 +387,28 @@ static void span_pass(struct hd_front *front, struct hd_span *span,
 	hd_cache_go(front, from);
 }
 
+/* One that another thread has takes the time to stop that. */
+static struct hd_span *find_empty(const struct hd_front *front,
+				  const struct hd_cache *cache,
+				  unsigned int class, bool any)
+{
+	struct hd_span *span;
+
+	for (span = front->empty[class]; span; span = span->next)
+		if (any || !span->owner || span->owner == cache ||
+		    !span->owner->owned)
+			return span;
+	return NULL;
+}
+
 /*
  * Makes an empty span one that is used again, by a cache. What is everybody's stays
  * so: somebody may be about to find that a wrong pointer leads to no block.
  */
 struct hd_span *hd_span_use_empty(struct hd_front *front, struct hd_cache *cache,
-				  unsigned int class)
+				  unsigned int class, bool any)
 {
-	struct hd_span *span = front->empty[class];
+	struct hd_span *span = find_empty(front, cache, class, any);
 
 	if (!span)
 		return NULL;
