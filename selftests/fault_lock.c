@@ -103,9 +103,8 @@ TEST_F(lock, heap_does_as_anonymous_memory)
 	memory = mmap(NULL, bytes + self->page, PROT_READ | PROT_WRITE,
 		      MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 	ASSERT_NE(MAP_FAILED, memory);
-	/* A real-time kernel has none. */
-	ASSERT_TRUE(!madvise(memory, bytes + self->page, MADV_NOHUGEPAGE) ||
-		    access("/sys/kernel/mm/transparent_hugepage", F_OK));
+	ASSERT_EQ(has_huge_pages() ? 0 : -1,
+		  madvise(memory, bytes + self->page, MADV_NOHUGEPAGE));
 	memory[bytes] = 1;
 	ASSERT_EQ(0, heap_create(&heap, self->fd, .max_bytes = 16 * MIB,
 				 .policy = variant->policy,

@@ -60,6 +60,12 @@ static inline size_t page_bytes(void)
 	return sysconf(_SC_PAGESIZE);
 }
 
+/* Does the kernel know huge pages? A real-time one does not. */
+static inline bool has_huge_pages(void)
+{
+	return !access("/sys/kernel/mm/transparent_hugepage", F_OK);
+}
+
 static inline size_t round_up(size_t bytes, size_t unit)
 {
 	return (bytes + unit - 1) / unit * unit;
