@@ -83,16 +83,15 @@ static int membarrier(int command)
  */
 static void wait_turn(unsigned int nr)
 {
-	unsigned int nr_sleeps = nr - NR_YIELDS;
-	struct timespec time = {
-		.tv_nsec = 1000L << (nr_sleeps < 10 ? nr_sleeps : 10),
-	};
+	struct timespec time = { .tv_nsec = 1000L << 10 };
 	int saved = errno;
 
 	if (nr < NR_YIELDS) {
 		sched_yield();
 		return;
 	}
+	if (nr - NR_YIELDS < 10)
+		time.tv_nsec = 1000L << (nr - NR_YIELDS);
 	/* By number, as this is no place to be cancelled. */
 	syscall(SYS_clock_nanosleep, CLOCK_MONOTONIC, 0, &time, NULL);
 	errno = saved;
@@ -310,39 +309,40 @@ void hd_bin_drain(struct hd_front *front, struct hd_bin *bin, size_t count)
 
 /*
  * Up to @want slots out of the cache's own spans, of those that are everybody's, and of
- * empty ones, if @any even one that another thread has; false if there is none.
+ * empty ones that no other thread has; false if there is none.
  */
 static bool bin_take(struct hd_front *front, struct hd_cache *cache,
-		     unsigned int class, size_t want, bool any)
+		     unsigned int class, size_t want)
 {
 	struct hd_bin *bin = &cache->bins[class];
 	struct hd_span *span;
-	bool taken = false;
+	bool any = false;
 
 	while (want) {
 		span = cache->partial[class];
 		if (!span)
 			span = front->partial[class];
 		if (!span)
-			span = hd_span_use_empty(front, cache, class,
-						 any && !taken);
+			span = hd_span_use_empty(front, cache, class, false);
 		if (!span)
 			break;
 		want -= hd_span_take_slots(front, bin, span, want);
-		taken = true;
+		any = true;
 	}
-	return taken;
+	return any;
 }
 
 /*
  * The same out of a span of another cache, which becomes this one's: if nobody has
- * that cache, or @any.
+ * that cache, or @any, and then rather an empty one.
  */
 static bool bin_take_over(struct hd_front *front, struct hd_cache *cache,
 			  unsigned int class, size_t want, bool any)
 {
 	struct hd_cache *other;
 
+	if (any && hd_span_use_empty(front, cache, class, true))
+		return bin_take(front, cache, class, want);
 	for (other = front->caches; other; other = other->next)
 		if (other != cache && other->partial[class] &&
 		    (any || !other->owned))
@@ -350,7 +350,7 @@ static bool bin_take_over(struct hd_front *front, struct hd_cache *cache,
 	if (!other)
 		return false;
 	hd_span_pass(front, other->partial[class], cache);
-	return bin_take(front, cache, class, want, false);
+	return bin_take(front, cache, class, want);
 }
 
 /* Fills an empty bin, at least with one slot. */
@@ -367,14 +367,13 @@ int hd_bin_fill(struct hd_hold *hold, uint64_t id, unsigned int class)
 	if (!bin_room(bin))
 		return -ENOMEM;
 	want = (bin_room(bin) + 1) / 2;
-	if (bin_take(front, cache, class, want, front->near) ||
+	if (bin_take(front, cache, class, want) ||
 	    bin_take_over(front, cache, class, want, front->near))
 		return 0;
 	err = hd_span_add(hold, id, class);
 	if (!err)
-		bin_take(front, cache, class, want, false);
-	else if (bin_take(front, cache, class, want, true) ||
-		 bin_take_over(front, cache, class, want, true))
+		bin_take(front, cache, class, want);
+	else if (bin_take_over(front, cache, class, want, true))
 		err = 0;
 	return err;
 }
@@ -389,8 +388,8 @@ void hd_cache_refill(struct hd_front *front, struct hd_cache *cache)
 		bin = &cache->bins[i];
 		bin->top = bin->base;
 		room = bin_room(bin);
-		bin_take(front, cache, i,
-			 room < REFILL_SLOTS ? room : REFILL_SLOTS, true);
+		bin_take(front, cache, i, room < REFILL_SLOTS ? room :
+								REFILL_SLOTS);
 	}
 }
 
