@@ -95,6 +95,19 @@ static int block_alloc_apart(struct heap *heap, size_t bytes, char **block)
 	return block_alloc_with(heap, bytes, MIB, 0, block);
 }
 
+/* A heap of which a MiB is idle. */
+static int heap_with_idle_pages(struct heap *heap, int fd)
+{
+	char *block;
+	int ret = heap_create(heap, fd, .max_bytes = 4 * MIB, .idle_bytes = MIB) ?:
+		  block_alloc(heap, MIB, &block);
+
+	if (ret)
+		return ret;
+	memset(block, 1, MIB);
+	return block_free(heap, block);
+}
+
 /* What is shown */
 
 TEST_F(pagemap, new_heap)
@@ -712,11 +725,7 @@ TEST_F(pagemap, own_limit_refuses_a_commit)
 	struct privheap_stat stat;
 	char *block;
 
-	ASSERT_EQ(0, heap_create(&other, self->fd, .max_bytes = 4 * MIB,
-				 .idle_bytes = MIB));
-	ASSERT_EQ(0, block_alloc(&other, MIB, &block));
-	memset(block, 1, MIB);
-	ASSERT_EQ(0, block_free(&other, block));
+	ASSERT_EQ(0, heap_with_idle_pages(&other, self->fd));
 	ASSERT_EQ(0, heap_stat(&other, &stat));
 	ASSERT_EQ(0, heap_create(&heap, self->fd, .max_bytes = 1UL << 36,
 				 .limit_bytes = MIB));
@@ -750,11 +759,7 @@ TEST_F(pagemap, idle_pages_go_for_the_map)
 	struct privheap_stat stat;
 	char *block;
 
-	ASSERT_EQ(0, heap_create(&other, self->fd, .max_bytes = 4 * MIB,
-				 .idle_bytes = MIB));
-	ASSERT_EQ(0, block_alloc(&other, MIB, &block));
-	memset(block, 1, MIB);
-	ASSERT_EQ(0, block_free(&other, block));
+	ASSERT_EQ(0, heap_with_idle_pages(&other, self->fd));
 	ASSERT_EQ(0, heap_create(&heap, self->fd, .max_bytes = 64 * MIB,
 				 .idle_bytes = MIB));
 	ASSERT_EQ(0, heap_pagemap(&heap, NULL, &self->map));
